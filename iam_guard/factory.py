@@ -11,6 +11,7 @@ from typing import Any
 
 from iam_guard.audit.open_trail import open_audit_log, open_privacy_rules, open_sampling
 from iam_guard.audit.record.condition_values import ListedKeys
+from iam_guard.audit.record.pseudonyms import SaltSource
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError
@@ -24,6 +25,7 @@ from iam_guard.store.location import store_file
 from iam_guard.store.open_store import open_candidate, open_store
 from iam_guard.store.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import SourceStore
+from iam_guard.store.pseudonym_salts import CachedSalts, is_writable
 from iam_guard.web.service import Service
 
 
@@ -85,8 +87,9 @@ def guard_on(
     mailer = import_module("iam_guard.console.mail").Mailer(settings) if settings.smtp_url else None
     catalogues = [service.catalogue for service in _checked(services)]
     name = catalogues[0].service if catalogues else "iam-guard"
-    trail = audit_trail_of(settings, service=name, database=database)
     store = CachedStore(opened, settings)
+    salts = CachedSalts(store) if is_writable(opened) else None  # a file has none
+    trail = audit_trail_of(settings, service=name, database=database, salts=salts)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
     guard.sharing.analysis = share_analysis
@@ -119,10 +122,15 @@ def _shadow(candidate: SourceStore, store: CachedStore, settings: Settings) -> S
 
 
 def audit_trail_of(
-    settings: Settings, *, service: str = "iam-guard", database: Path | None = None, log: Sink | None = None
+    settings: Settings,
+    *,
+    service: str = "iam-guard",
+    database: Path | None = None,
+    log: Sink | None = None,
+    salts: SaltSource | None = None,
 ) -> Trail:
-    """Open the audit trail of the settings; `log` replaces their sink."""
-    rules, sampling = open_privacy_rules(settings, database), open_sampling(settings)
+    """Open the audit trail of the settings; `log` replaces their sink. `salts` are those of its pseudonyms."""
+    rules, sampling = open_privacy_rules(settings, database, salts), open_sampling(settings)
     sink = open_audit_log(settings, database, service=service) if log is None else log
     return Trail(
         sink, region=settings.region, keys=ListedKeys(settings.audit_condition_keys), rules=rules, sampling=sampling

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from iam_guard.audit.record.privacy import PrivacyRules, Treatment
-from iam_guard.audit.record.pseudonyms import PseudonymKeys, pseudonym_key_file
+from iam_guard.audit.record.pseudonyms import PseudonymKeys, SaltSource, pseudonym_key_file
 from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.shippers import Shippers
 from iam_guard.audit.shipping.sink_url import SinkUrl
@@ -39,7 +39,9 @@ def open_audit_log(settings: Settings, database: Path | None, *, service: str = 
     return open_sink(settings.audit)
 
 
-def open_privacy_rules(settings: Settings, database: Path | None) -> PrivacyRules | None:
+def open_privacy_rules(
+    settings: Settings, database: Path | None, salts: SaltSource | None = None
+) -> PrivacyRules | None:
     """Return the rules that keep data out of records; None if there are none. Raises `ConfigurationError`."""
     pointers: dict[Treatment, tuple[str, ...]] = {
         Treatment.DROP: settings.audit_drop,
@@ -49,7 +51,7 @@ def open_privacy_rules(settings: Settings, database: Path | None) -> PrivacyRule
     if not any(pointers.values()):
         return None
     path = pseudonym_key_file(settings, database) if settings.audit_pseudonyms else None
-    return PrivacyRules(pointers, None if path is None else PseudonymKeys(path))
+    return PrivacyRules(pointers, None if path is None else PseudonymKeys(path), salts)
 
 
 def open_sampling(settings: Settings) -> Sampling | None:

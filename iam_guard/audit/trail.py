@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.condition_values import ListedKeys
@@ -53,6 +53,8 @@ from iam_guard.model.usage import AuditUsage, GuardUsage
 
 logger = logging.getLogger("iam_guard.audit")
 
+_Make: TypeAlias = Callable[[Stamp], bytes]
+
 
 class Trail:
     """Record what a guard does. Without a sink, only OpenTelemetry receives it."""
@@ -81,9 +83,8 @@ class Trail:
         self.may_block: Callable[[str], bool] = sink.may_block if isinstance(sink, Pipeline) else lambda _: False
         """Return whether recording an Allow of this action may block, which is not permitted on an event loop."""
         self._on_failure = on_failure
-        self._region = region
-        self._keys = keys
-        self._rules = rules
+        self._region, self._keys, self._rules = region, keys, rules
+        self._complete = (lambda make: make()) if rules is None else rules.complete  # waits: for writers and sinks
         self._sampling = sampling
         self._clock, self._new_id, self._timer = clock, new_id, timer
         self._durability = Durability()
@@ -206,10 +207,9 @@ class Trail:
 
     def require_ready(self) -> None:
         """Raise `DecisionUnavailable` if a change made now could not be recorded."""
-        if self._pipeline is None or self._on_failure == "ignore":
-            return
         try:
-            self._pipeline.require_thread()
+            if self._pipeline is not None and self._on_failure != "ignore":
+                self._pipeline.require_thread()
         except NotRecordedError as refusal:
             message = "the change cannot be recorded here and was not made: use a worker thread and an open guard"
             raise DecisionUnavailable(message) from refusal
@@ -278,8 +278,7 @@ class Trail:
     def end_shard(self, seconds: float = END_SHARD_TIMEOUT) -> bool:
         """Write and sign pending records and end this process's shard within `seconds`; return whether that succeeded.
 
-        For servers that shut down without ending the process: the trail stays open, and the next record starts a new
-        shard. Does nothing if the trail is not a folder.
+        For servers that shut down without ending the process: the next record starts a new shard.
         """
         return self._pipeline is None or self._pipeline.end_shard(seconds)
 
@@ -289,7 +288,7 @@ class Trail:
 
     def _write(
         self,
-        make: Callable[[Stamp], bytes],
+        make: _Make,
         record_class: RecordClass = DENIAL,
         *,
         is_deferrable: bool = False,
@@ -299,10 +298,9 @@ class Trail:
     ) -> Exception | None:
         """Pass a line to the pipeline or the sink; return the error if the request must be refused.
 
-        For a pipeline, the line is made here if `is_immediate`, or if the request is refused without it, unless making
-        it cannot fail (`is_deferrable`); otherwise the writer makes it. Lines of long requests are made immediately: an
-        error keeps references to the frames it passed, and with them the request. For an unauthenticated caller, no
-        line is made if the lane is full.
+        For a pipeline, the line is made here if `is_immediate` (a long request, which an error would keep alive by its
+        frames), or if the request is refused without it, unless making it cannot fail (`is_deferrable`); else the
+        writer makes it. For an unauthenticated caller, no line is made if the lane is full.
         """
         pipeline = self._pipeline
         if pipeline is None:
@@ -329,10 +327,10 @@ class Trail:
             self._telemetry.record_failure()
         return None
 
-    def _write_to_sink(self, make: Callable[[Stamp], bytes]) -> Exception | None:
+    def _write_to_sink(self, make: _Make) -> Exception | None:
         try:
             if self._sink is not None:
-                self._sink.write(make(self._stamp()))
+                self._sink.write(self._complete(partial(make, self._stamp())))
         except Exception as error:  # noqa: BLE001 - an Allow must not go unrecorded
             self._telemetry.record_failure()
             _log_failure(error)
@@ -340,23 +338,24 @@ class Trail:
         return None
 
     def _prepare_line(
-        self,
-        pipeline: Pipeline,
-        make: Callable[[Stamp], bytes],
-        record_class: RecordClass,
-        is_deferrable: bool,
-        is_immediate: bool,
+        self, pipeline: Pipeline, make: _Make, record_class: RecordClass, is_deferrable: bool, is_immediate: bool
     ) -> tuple[Line, Line | None]:
-        """Return the line, or a function that makes it, and the correction to append if its request is refused."""
+        """Return the line, or what makes it, and the correction to append if its request is refused."""
         if record_class.name not in pipeline.refusing_classes:
             if is_immediate:
-                return make(self._stamp()), None
+                return self._line_of(partial(make, self._stamp())), None
             moment, trace = self._clock(), trace_ids()
-            return lambda: make(Stamp(moment, self._new_id(), self._region, *trace)), None
+            return partial(self._complete, lambda: make(Stamp(moment, self._new_id(), self._region, *trace))), None
         stamp = self._stamp()
         is_refused = record_class.is_durable and self._on_failure != "ignore"
         correction = (lambda: refused_line(self._own_stamp(), stamp.event_id)) if is_refused else None
-        return partial(make, stamp) if is_deferrable and not is_immediate else make(stamp), correction
+        made = partial(make, stamp)
+        return made if is_deferrable and not is_immediate else self._line_of(made), correction
+
+    def _line_of(self, make: Callable[[], bytes]) -> Line:
+        """Make a line now, or return what makes it again in the writer thread, which may wait for its salts."""
+        line, rules = make(), self._rules
+        return line if rules is None or not rules.lacks_salts() else partial(rules.complete, make)
 
     # --- sampling ------------------------------------------------------------------------------------------------
 

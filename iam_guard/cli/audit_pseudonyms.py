@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -16,7 +17,9 @@ from iam_guard.audit.record.pseudonyms import (
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
-from iam_guard.store.location import missing_store, store_file
+from iam_guard.store.location import is_seed_file, missing_store, store_file
+from iam_guard.store.open_store import open_store
+from iam_guard.store.pseudonym_salts import StoredSalts
 
 
 @click.command("pseudonym-key")
@@ -49,8 +52,16 @@ def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json
 @STORE
 @JSON
 def pseudonym_command(account: str, value: str, store: str, as_json: bool) -> None:
-    """Print the pseudonyms of VALUE in the records of ACCOUNT, the current one first."""
-    found = pseudonyms_of(_file(store), account, value)
+    """Print the pseudonyms of VALUE in the records of ACCOUNT, the current one first.
+
+    Those with a salt in the store come before those that depend on the keys alone.
+    """
+    path, database = _file(store), store_file(store)
+    if is_seed_file(store) or (database is not None and not database.exists()):
+        found = pseudonyms_of(path, account, value)
+    else:
+        with closing(open_store(store, load())) as opened:
+            found = pseudonyms_of(path, account, value, StoredSalts(opened))
     click.echo(json.dumps({"pseudonyms": found}) if as_json else "\n".join(found))
 
 

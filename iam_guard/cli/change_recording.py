@@ -17,19 +17,24 @@ from iam_guard.settings import Settings, load
 from iam_guard.store.location import database_file
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
+from iam_guard.store.pseudonym_salts import StoredSalts, is_writable
 from iam_guard.store.seed import Changes
 from iam_guard.store.seed.apply import listed_changes
 
 
 @contextmanager
-def recording_changes(store: str, settings: Settings) -> Iterator[ChangeRecorder]:
-    """Yield the recorder of changes to a store. Raises `ConfigurationError` if the trail can't be opened."""
+def recording_changes(store: str, settings: Settings, opened: SourceStore | None = None) -> Iterator[ChangeRecorder]:
+    """Yield the recorder of changes to a store; `opened` has the salts of the trail's pseudonyms.
+
+    Raises `ConfigurationError` if the trail can't be opened.
+    """
     if not settings.audit:
         yield NoChangeRecorder()
         return
     sinks, factory = import_module("iam_guard.audit.sinks"), import_module("iam_guard.factory")
     log = sinks.StreamSink(sys.stderr.buffer) if settings.audit == "-" else None
-    trail = factory.audit_trail_of(settings, database=database_file(store), log=log)
+    salts = StoredSalts(opened) if opened is not None and is_writable(opened) else None
+    trail = factory.audit_trail_of(settings, database=database_file(store), log=log, salts=salts)
     try:
         yield change_recorder_of(trail)
     finally:
@@ -41,8 +46,8 @@ def recorded_store(store: str) -> Iterator[tuple[SourceStore, ChangeRecorder]]:
     """Yield an open store, and the recorder of its changes."""
     settings = load()
     with (
-        recording_changes(store, settings) as change_recorder,
         closing(open_store(store, settings)) as opened,
+        recording_changes(store, settings, opened) as change_recorder,
     ):
         yield opened, change_recorder
 

@@ -13,6 +13,7 @@ A name stands for something that answers depend on:
     session:DIGEST    a browser session
     trust:ACCOUNT     the trust policies of an account's roles, and its OIDC providers; `trust`: those of all accounts
     certificates      trust anchors, revocation lists and profiles
+    salts:ACCOUNT     the salts of pseudonyms of an account
     policy:ID         a managed policy, by unique id
     *                 everything
 
@@ -38,7 +39,7 @@ UNCACHED_TABLES: Final = frozenset(
     """
     access_key_uses access_previews analyzers archive_rules changes credential_reports deleted_accounts findings
     former_passwords instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies
-    password_resets pending_sign_ins pseudonym_salts recovery_codes resource_statements saml_private_keys
+    password_resets pending_sign_ins recovery_codes resource_statements saml_private_keys
     saml_providers server_certificates service_uses sign_in_failures sign_on_providers signing_certificates ssh_keys
     tool_sessions used_tokens
 """.split()
@@ -116,6 +117,10 @@ def _placed_account(_records: _Records, row: _Row) -> Names:
 
 def _account(_records: _Records, row: _Row) -> Names:
     return f"account:{row['id']}", f"callers:{row['id']}"
+
+
+def _salts(_records: _Records, row: _Row) -> Names:
+    return (f"salts:{row['account']}",)
 
 
 def _trust_of_account(_records: _Records, row: _Row) -> Names:
@@ -282,6 +287,8 @@ RULES: Final[Mapping[str, _Change]] = {
     "trust_anchors": _Change((), _certificates, _certificates, _certificates),
     "revocation_lists": _Change((), _certificates, _certificates, _certificates),
     "certificate_profiles": _Change((), _certificates, _certificates, _certificates),
+    # a salt is never changed, and a new one is in no cached answer
+    "pseudonym_salts": _Change(("account",), None, _salts, _salts),
 }
 """Table -> what its changes invalidate."""
 

@@ -222,11 +222,15 @@ def test_pseudonym_commands_create_find_rotate_and_destroy(run: Run, tmp_path: P
     options = {"audit": "audit.jsonl", "audit_pseudonyms": "/resources/*/ARN,/requestParameters/principalArn"}
     assert run("api-key", "create", ADA, "--store", STORE, **options).exit_code == 0
     [record] = read(tmp_path / "audit.jsonl")
-    [found] = run("audit", "pseudonym", ACME, ADA, "--store", STORE).output.splitlines()
+    found, derivable = run("audit", "pseudonym", ACME, ADA, "--store", STORE).output.splitlines()
     assert record["resources"][0]["ARN"] == record["requestParameters"]["principalArn"] == found
     assert run("audit", "pseudonym-key", ACME, "--rotate", "--store", STORE).exit_code == 0
-    both = json.loads(run("audit", "pseudonym", ACME, ADA, "--json", "--store", STORE).output)["pseudonyms"]
-    assert both[1] == found != both[0]
+    given = {"audit_pseudonym_key_file": str(tmp_path / "iam.db.audit-pseudonym-keys")}
+    for store in (STORE, "sqlite:///gone.db"):
+        done = run("audit", "pseudonym", ACME, ADA, "--json", "--store", store, **given)
+        *salted, rotated, former = json.loads(done.output)["pseudonyms"]
+        assert salted == ([found] if store == STORE else []), "the salts are in the store"
+        assert (rotated != derivable, former) == (True, derivable)
     assert run("audit", "pseudonym-key", ACME, "--destroy", "--store", STORE).output.startswith("destroyed 2 keys")
     assert run("audit", "pseudonym", ACME, ADA, "--store", STORE).exit_code == 2
 

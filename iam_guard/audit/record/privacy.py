@@ -6,16 +6,21 @@ object or list applies to every value in it. If several rules match, dropping ha
 over pseudonyms. `iamGuard.dropped`, `.redacted` and `.pseudonymised` list what was done.
 
 Members required for verifying, replaying and consuming records cannot be selected (`REQUIRED_MEMBERS`).
+
+Pseudonyms of values that may identify a person need salts. Applying the rules uses those that are cached; a value
+without one is masked, and `lacks_salts` reports it. `complete` waits for missing ones, so it is for the writer thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from iam_guard.audit.record.pseudonyms import OTHER, PseudonymKeys
+from iam_guard.audit.record.personal_values import may_be_personal
+from iam_guard.audit.record.pseudonyms import OTHER, PseudonymKeys, SaltSource, pseudonym, salt_subject
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.arn import is_account_id
 
@@ -64,10 +69,20 @@ class _Node:
 class PrivacyRules:
     """The privacy rules of one guard. Safe to share between threads."""
 
-    def __init__(self, pointers: Mapping[Treatment, Iterable[str]], keys: PseudonymKeys | None = None) -> None:
-        """Take the pointers by treatment. Raises `ConfigurationError` for an invalid or required member."""
+    def __init__(
+        self,
+        pointers: Mapping[Treatment, Iterable[str]],
+        keys: PseudonymKeys | None = None,
+        salts: SaltSource | None = None,
+    ) -> None:
+        """Take the pointers by treatment. Without `salts`, all pseudonyms depend on the keys alone.
+
+        Raises `ConfigurationError` for an invalid or required member.
+        """
         self._root = _Node()
         self._keys = keys
+        self._salts = salts
+        self._thread = threading.local()
         for treatment, selected in sorted(pointers.items()):
             for pointer in selected:
                 self._add(pointer, treatment)
@@ -76,9 +91,31 @@ class PrivacyRules:
             raise ConfigurationError(message, place="audit_pseudonym_key_file")
 
     def apply(self, record: Mapping[str, Any]) -> dict[str, object]:
-        application = _RuleApplication(self._keys, _account_of(record))
-        clean: dict[str, object] = application.members(record, [self._root], "", None)
+        account = _account_of(record)
+        key = None if self._keys is None else self._keys.key(account)
+        salts = None
+        if self._salts is not None and account != OTHER and key is not None:
+            salts = self._salts.cached(account)
+        application = _RuleApplication(key, salts)
+        clean = application.members(record, [self._root], "", None)
+        if application.missing and self._salts is not None and getattr(self._thread, "may_wait", False):
+            loaded = self._salts.load(account, application.missing, creates=_has_known_caller(record))
+            application = _RuleApplication(key, {**(salts or {}), **loaded})
+            clean = application.members(record, [self._root], "", None)
+        self._thread.lacks_salts = bool(application.missing)
         return with_marks(clean, {mark: application.places[treatment] for treatment, mark in _MARKS.items()})
+
+    def lacks_salts(self) -> bool:
+        """Return whether the last record of this thread has masked values that `complete` may give a pseudonym."""
+        return bool(getattr(self._thread, "lacks_salts", False))
+
+    def complete(self, make: Callable[[], bytes]) -> bytes:
+        """Make a line, and wait for the salts that it lacks. What has none then stays masked."""
+        self._thread.may_wait = True
+        try:
+            return make()
+        finally:
+            self._thread.may_wait = False
 
     def _add(self, pointer: str, treatment: Treatment) -> None:
         place = f"audit_{treatment.name.lower()}"
@@ -125,12 +162,22 @@ def _account_of(record: Mapping[str, Any]) -> str:
     return OTHER
 
 
-class _RuleApplication:
-    """Apply the rules to one record and collect the affected pointers."""
+def _has_known_caller(record: Mapping[str, Any]) -> bool:
+    """Return whether the caller is known, so that its values get a salt: other clients could fill the store."""
+    identity = record.get("userIdentity")
+    return isinstance(identity, Mapping) and identity.get("type") not in ("Unknown", "AWSAccount")
 
-    def __init__(self, keys: PseudonymKeys | None, account: str) -> None:
-        self._keys = keys
-        self._account = account
+
+class _RuleApplication:
+    """Apply the rules to one record and collect the affected pointers.
+
+    `key` makes its pseudonyms. `salts` are those of what may be personal, by subject; None if such values get none.
+    """
+
+    def __init__(self, key: bytes | None, salts: Mapping[str, bytes] | None) -> None:
+        self._key = key
+        self._salts = salts
+        self.missing: set[str] = set()
         self.places: dict[Treatment, list[str]] = {treatment: [] for treatment in Treatment}
 
     def members(
@@ -162,12 +209,23 @@ class _RuleApplication:
                 return value if treatment is None else self._treat(value, pointer, treatment)
 
     def _treat(self, value: object, pointer: str, treatment: Treatment) -> str:
-        """Replace a value by its pseudonym, or by the mask if there is no key."""
-        pseudonym = None
-        if treatment is Treatment.PSEUDONYMS and self._keys is not None:
-            pseudonym = self._keys.pseudonym(self._account, value if isinstance(value, str) else str(value))
-        self.places[Treatment.MASK if pseudonym is None else treatment].append(pointer)
-        return MASK if pseudonym is None else pseudonym
+        """Replace a value by its pseudonym, or by the mask if it has no key or no salt."""
+        made = self._pseudonym(value, pointer) if treatment is Treatment.PSEUDONYMS else None
+        self.places[Treatment.MASK if made is None else treatment].append(pointer)
+        return MASK if made is None else made
+
+    def _pseudonym(self, value: object, pointer: str) -> str | None:
+        if self._key is None:
+            return None
+        text = value if isinstance(value, str) else str(value)
+        if self._salts is None or not may_be_personal(pointer, value):
+            return pseudonym(self._key, text)
+        subject = salt_subject(self._key, text)
+        salt = self._salts.get(subject)
+        if salt is None:
+            self.missing.add(subject)
+            return None
+        return pseudonym(self._key, text, salt)
 
 
 def _follow(nodes: list[_Node], name: str, treatment: Treatment | None) -> tuple[list[_Node], Treatment | None]:

@@ -6,6 +6,10 @@ attributed any more, and the signed trail stays valid. A plain hash would not do
 Each line of the file is an account and a key (base64). The first key of an account makes its pseudonyms; later ones
 were rotated out and only find old pseudonyms. `other` is for values of no account, such as refused credentials. A
 running process reloads a changed file within a second. Without a key, the value is masked.
+
+The pseudonym of a value that may identify a person (`personal_values`) also has a random salt, which a `SaltSource`
+keeps: once it is deleted, the pseudonym can't be derived any more, even with the key. A salt is found by its subject,
+an HMAC of the value with the key, whatever the case of its letters.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.arn import is_account_id
@@ -34,8 +40,34 @@ _KEY_BYTES = 32
 _REMEDY = "create one with `iam-guard audit pseudonym-key ACCOUNT`"
 
 
-def pseudonym(key: bytes, text: str) -> str:
-    return PREFIX + hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGITS]
+_SUBJECT = b"\0subject\0"
+"""Separates subjects from pseudonyms, which are made with the same key."""
+
+
+class SaltSource(Protocol):
+    """The salts of pseudonyms, shared by all processes. Safe to share between threads."""
+
+    def cached(self, account: str) -> Mapping[str, bytes]:
+        """Return the salts of an account that are known without waiting, by subject."""
+
+    def load(self, account: str, subjects: Collection[str], *, creates: bool) -> Mapping[str, bytes]:
+        """Return the salts of subjects; `creates` creates missing ones. May wait.
+
+        Those that can't be read, and those of a person who was erased a short time ago, are left out.
+        """
+
+
+def pseudonym(key: bytes, text: str, salt: bytes = b"") -> str:
+    return PREFIX + hmac.digest(key, salt + _bytes(text), "sha256").hex()[:_DIGITS]
+
+
+def salt_subject(key: bytes, text: str) -> str:
+    """Return what the salt of a value is found by; the letter case of the value does not count."""
+    return hmac.digest(key, _SUBJECT + _bytes(text.lower()), "sha256").hex()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 class PseudonymKeys:
@@ -48,12 +80,12 @@ class PseudonymKeys:
         self._keys = read_pseudonym_keys(path)
         self._checked_at = time.monotonic()
 
-    def pseudonym(self, account: str, text: str) -> str | None:
-        """Return the pseudonym of a string in an account; None if the account has no key."""
+    def key(self, account: str) -> bytes | None:
+        """Return the key that makes the pseudonyms of an account; None if it has none."""
         if time.monotonic() - self._checked_at > CHECK_INTERVAL:
             self._reload_if_changed()
         keys = self._keys.get(account)
-        return pseudonym(keys[0], text) if keys else None
+        return keys[0] if keys else None
 
     def _reload_if_changed(self) -> None:
         """Reload the file if it has changed. An unreadable file provides no keys, so that values are masked."""
@@ -125,9 +157,31 @@ def destroy_pseudonym_keys(path: Path, account: str) -> int:
     return len(destroyed)
 
 
-def pseudonyms_of(path: Path, account: str, text: str) -> list[str]:
-    """Return the current and former pseudonyms of a string in an account, current first. Raises `NoSuchEntity`."""
-    return [pseudonym(key, text) for key in _keys_with(path, account)[account]]
+def pseudonyms_of(path: Path, account: str, text: str, salts: SaltSource | None = None) -> list[str]:
+    """Return the current and former pseudonyms of a string in an account, current first. Raises `NoSuchEntity`.
+
+    Those with a salt come first, then those without: of values that identify no person, and of earlier versions.
+    """
+    keys = _keys_with(path, account)[account]
+    subjects = {key: salt_subject(key, text) for key in keys}
+    found = {} if salts is None else salts.load(account, list(subjects.values()), creates=False)
+    salted = [pseudonym(key, text, found[subject]) for key, subject in subjects.items() if subject in found]
+    return salted + [pseudonym(key, text) for key in keys]
+
+
+def subjects_of(path: Path, account: str, own: Collection[str], everywhere: Collection[str]) -> dict[str, list[str]]:
+    """Return the subjects of a person's values by account, for every key in the file.
+
+    `own` are names, which mean another person in another account; `everywhere` are unique in all accounts.
+    """
+    return {
+        owner: [
+            salt_subject(key, text)
+            for key in keys
+            for text in ({*own, *everywhere} if owner == account else everywhere)
+        ]
+        for owner, keys in read_pseudonym_keys(path).items()
+    }
 
 
 def _write(path: Path, keys: dict[str, list[bytes]]) -> None:

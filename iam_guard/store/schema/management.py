@@ -52,7 +52,7 @@ jobs = table(
 # what makes the pseudonyms of a person in the audit trail; deleting the salts of a person ends their derivation
 pseudonym_salts = table(
     "pseudonym_salts",
-    # of an account, or `other`
+    # of an account; `erased`: a mark that a value was erased a short time ago
     Column("account", String(12), primary_key=True),
     # the HMAC of what identifies the person, in hex
     Column("subject", String(64), primary_key=True),

@@ -56,6 +56,12 @@ def apply(
     return line
 
 
+def made_with(keys: PseudonymKeys, account: str, text: str) -> str:
+    key = keys.key(account)
+    assert key is not None
+    return pseudonyms.pseudonym(key, text)
+
+
 # --- treatments ------------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +104,7 @@ def test_pseudonym_is_equal_in_all_records_of_an_account(key_file: Path) -> None
 def test_pseudonyms_of_two_accounts_differ(key_file: Path) -> None:
     make_pseudonym_key(key_file, OTHER_ACCOUNT)
     keys = PseudonymKeys(key_file)
-    assert keys.pseudonym(ACCOUNT, "alice") != keys.pseudonym(OTHER_ACCOUNT, "alice")
+    assert made_with(keys, ACCOUNT, "alice") != made_with(keys, OTHER_ACCOUNT, "alice")
 
 
 def test_pseudonym_key_is_that_of_the_callers_account(key_file: Path) -> None:
@@ -108,10 +114,10 @@ def test_pseudonym_key_is_that_of_the_callers_account(key_file: Path) -> None:
     keys = PseudonymKeys(key_file)
     foreign: Any = json.loads(to_line(RECORDS["role-session-cross-account-allowed"]))
     made = apply(foreign, keys, pseudonyms=("/sourceIPAddress",))
-    assert made["sourceIPAddress"] == keys.pseudonym(OTHER_ACCOUNT, "203.0.113.7")
+    assert made["sourceIPAddress"] == made_with(keys, OTHER_ACCOUNT, "203.0.113.7")
     refused: Any = json.loads(to_line(RECORDS["authentication-refused"]))
     made = apply(refused, keys, pseudonyms=("/sourceIPAddress",))
-    assert made["sourceIPAddress"] == keys.pseudonym(OTHER, "203.0.113.7")
+    assert made["sourceIPAddress"] == made_with(keys, OTHER, "203.0.113.7")
 
 
 def test_pseudonym_without_key_is_masked(key_file: Path) -> None:
@@ -243,7 +249,7 @@ def test_key_file_is_private_and_keeps_rotated_keys(key_file: Path) -> None:
     make_pseudonym_key(key_file, OTHER_ACCOUNT)
     found = pseudonyms_of(key_file, ACCOUNT, "alice")
     assert found[1:] == [first]
-    assert PseudonymKeys(key_file).pseudonym(ACCOUNT, "alice") == found[0]
+    assert made_with(PseudonymKeys(key_file), ACCOUNT, "alice") == found[0]
     assert destroy_pseudonym_keys(key_file, ACCOUNT) == 2
     with pytest.raises(NoSuchEntity):
         pseudonyms_of(key_file, ACCOUNT, "alice")
@@ -277,10 +283,10 @@ def test_destroyed_key_stops_pseudonyms_in_running_process(key_file: Path, monke
     """Within a second, also if the file was deleted."""
     monkeypatch.setattr(pseudonyms, "CHECK_INTERVAL", -1.0)
     keys = PseudonymKeys(key_file)
-    assert keys.pseudonym(ACCOUNT, "alice")
+    assert made_with(keys, ACCOUNT, "alice")
     destroy_pseudonym_keys(key_file, ACCOUNT)
-    assert keys.pseudonym(ACCOUNT, "alice") is None
+    assert keys.key(ACCOUNT) is None
     make_pseudonym_key(key_file, ACCOUNT)
-    assert keys.pseudonym(ACCOUNT, "alice")
+    assert made_with(keys, ACCOUNT, "alice")
     key_file.unlink()
-    assert keys.pseudonym(ACCOUNT, "alice") is None
+    assert keys.key(ACCOUNT) is None

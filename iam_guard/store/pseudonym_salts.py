@@ -1,0 +1,159 @@
+"""The salts of pseudonyms in the audit trail (`audit/record/pseudonyms` has their purpose), shared by all processes.
+
+A salt is inserted once, by the process that needs it first, and deleted when its person is erased. A mark then stays
+for `ERASED_SECONDS`, so that a late record of another process can't create another salt for the erased person; until
+then, the values of a person who is created again under the same name are masked, too.
+
+`CachedSalts` follows the changes of the store like every other cached answer: after an erasure, the salts of the
+account are read again, at the latest when the store is polled (`epoch_poll`; `max_staleness` while it can't be reached,
+and no salt after that).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from iam_guard.errors import CacheMiss, StoreIsReadOnly, StoreUnavailable
+from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.generations import Held, are_current
+from iam_guard.store.protocol import RecordStore, SourceStore
+from iam_guard.store.records import Records
+from iam_guard.store.schema import pseudonym_salts
+
+ERASED_SECONDS: Final = 600
+"""Seconds for which an erased value gets no other salt, longer than any process can lag behind and still write one."""
+MAX_CACHED_SALTS: Final = 50_000
+RETRY_SECONDS: Final = 1.0
+"""Seconds without another attempt after the store has failed."""
+_SALT_BYTES: Final = 32
+_ERASED: Final = "erased"
+"""The account of marks; their salt is empty."""
+
+_log = logging.getLogger("iam_guard.store")
+
+
+class StoredSalts:
+    """The salts in a store, read each time. Safe to share between threads; `clock` returns seconds since 1970."""
+
+    def __init__(self, store: RecordStore, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._retry_at = 0.0
+
+    def cached(self, account: str) -> Mapping[str, bytes]:
+        """Return no salts: none are cached."""
+        return {}
+
+    def load(self, account: str, subjects: Collection[str], *, creates: bool) -> Mapping[str, bytes]:
+        """Return the salts of subjects, and create missing ones if `creates`; none while the store fails."""
+        if time.monotonic() < self._retry_at:
+            return {}
+        try:
+            return self._load(account, subjects, creates=creates)
+        except StoreUnavailable as error:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            _log.error("salts of pseudonyms cannot be used, values are masked: %s", error)
+            return {}
+
+    def _load(self, account: str, subjects: Collection[str], *, creates: bool) -> dict[str, bytes]:
+        with self._store.read_transaction() as records:
+            found = _salts_of(records, account, subjects)
+        if not creates or len(found) == len(subjects):
+            return found
+        with self._store.write_transaction() as records:
+            return _with_created(records, account, subjects, int(self._clock()))
+
+
+class CachedSalts(StoredSalts):
+    """The salts in a store, cached as long as no person of their account is erased."""
+
+    def __init__(self, store: CachedStore, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(store, clock)
+        self._cache = store
+        self._salts: dict[str, tuple[Held, dict[str, bytes]]] = {}
+
+    def cached(self, account: str) -> Mapping[str, bytes]:
+        """Return the cached salts of an account; none if the store must be polled first, or can't be reached."""
+        try:
+            self._cache.cache_only.state()
+        except (CacheMiss, StoreUnavailable):
+            return {}
+        return self._current(account)
+
+    def _current(self, account: str) -> dict[str, bytes]:
+        held, salts = self._salts.get(account, ((), {}))
+        return salts if held and are_current(held) else {}
+
+    def _load(self, account: str, subjects: Collection[str], *, creates: bool) -> dict[str, bytes]:
+        self._cache.state()  # polls the store if that is due
+        held = self._cache.hold([salts_name(account)])  # before the rows are read
+        known = self._current(account)
+        missing = [subject for subject in subjects if subject not in known]
+        loaded = super()._load(account, missing, creates=creates) if missing else {}
+        found = {subject: known[subject] for subject in subjects if subject in known} | loaded
+        if sum(len(salts) for _, salts in self._salts.values()) + len(loaded) > MAX_CACHED_SALTS:
+            self._salts = {account: (held, found)}
+        elif known:
+            known.update(loaded)
+        else:
+            self._salts[account] = held, found
+        return found
+
+
+def is_writable(store: SourceStore) -> bool:
+    """Return whether a store can have salts: one that follows a file has none."""
+    try:
+        store.write_transaction()  # which begins when it is entered
+    except StoreIsReadOnly:
+        return False
+    return True
+
+
+def salts_name(account: str) -> str:
+    """Return the name that cached salts of an account depend on (`invalidation`)."""
+    return f"salts:{account}"
+
+
+def delete_salts(records: Records, account: str, subjects: Mapping[str, Collection[str]], now: int) -> int:
+    """Delete the salts of a person, by account, and mark what is erased; return their number.
+
+    `account` is the person's: all its subjects are marked, in other accounts those that had a salt.
+    """
+    _delete_old_marks(records, now)
+    deleted = 0
+    for owner, named in subjects.items():
+        found = sorted(_salts_of(records, owner, named))
+        deleted += records.delete(pseudonym_salts, account=owner, subject=found) if found else 0
+        marked = sorted(named) if owner == account else found
+        if marked:
+            records.delete(pseudonym_salts, account=_ERASED, subject=marked)
+        for subject in marked:
+            records.insert(pseudonym_salts, account=_ERASED, subject=subject, salt=b"", created=now)
+    return deleted
+
+
+def _salts_of(records: Records, account: str, subjects: Collection[str]) -> dict[str, bytes]:
+    rows = records.all(pseudonym_salts, account=account, subject=sorted(subjects))
+    return {row["subject"]: bytes(row["salt"]) for row in rows}
+
+
+def _with_created(records: Records, account: str, subjects: Collection[str], now: int) -> dict[str, bytes]:
+    """Return the salts of subjects, after those are inserted that are neither there nor marked as erased."""
+    salts = _salts_of(records, account, subjects)  # again: another process may have inserted them
+    _delete_old_marks(records, now)
+    marked = _salts_of(records, _ERASED, subjects)
+    for subject in sorted(set(subjects) - salts.keys() - marked.keys()):
+        salts[subject] = secrets.token_bytes(_SALT_BYTES)
+        records.insert(pseudonym_salts, account=account, subject=subject, salt=salts[subject], created=now)
+    records.changed = False  # no cached answer depends on it: the epoch stays
+    return salts
+
+
+def _delete_old_marks(records: Records, now: int) -> None:
+    marks = records.all(pseudonym_salts, columns=("subject", "created"), account=_ERASED)
+    if old := [row["subject"] for row in marks if not now - ERASED_SECONDS < row["created"] <= now]:
+        records.delete(pseudonym_salts, account=_ERASED, subject=old)
