@@ -26,6 +26,8 @@ GUIDES: Mapping[str, str] = {
     "api-key": "See [Issue API keys](../how-to/api-keys.md).",
     "account tool-sessions": "See [End sessions](../how-to/aws-login.md#end-sessions).",
     "account reset-link": "See [Reset a forgotten password](../how-to/sign-in.md#reset-a-forgotten-password).",
+    "account export-person": "See [Export and erase a person's data](../how-to/people-rights.md#export).",
+    "account erase-person": "See [Export and erase a person's data](../how-to/people-rights.md#erase).",
     "account sign-on": "See [Let people sign in with their company's identity provider](../how-to/company-sign-on.md).",
     "account": "The password is neither an argument nor shown. See [Rules for passwords]"
     "(../how-to/manage-identities-with-aws-tools.md#rules-for-passwords).",

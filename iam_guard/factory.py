@@ -11,7 +11,7 @@ from typing import Any
 
 from iam_guard.audit.open_trail import open_audit_log, open_privacy_rules, open_sampling
 from iam_guard.audit.record.condition_values import ListedKeys
-from iam_guard.audit.record.pseudonyms import SaltSource
+from iam_guard.audit.record.pseudonyms import SaltSource, pseudonym_key_file
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError
@@ -93,6 +93,7 @@ def guard_on(
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
     guard.sharing.analysis = share_analysis
+    guard.people.personal_data.key_file = pseudonym_key_file(settings, database)
     if mailer is not None:
         guard.people.notifications.add(mailer.notify)
     return guard

@@ -18,6 +18,7 @@ from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.password_input import read_password
+from iam_guard.cli.people_rights import erase_person, export_person
 from iam_guard.cli.reset_link import reset_link
 from iam_guard.cli.sign_on import sign_on
 from iam_guard.cli.tool_sessions import list_tool_sessions
@@ -41,6 +42,8 @@ account.add_command(rename_account)
 account.add_command(reset_link)
 account.add_command(list_tool_sessions)
 account.add_command(sign_on)
+account.add_command(export_person)
+account.add_command(erase_person)
 
 
 @account.command("root-password")

@@ -23,6 +23,7 @@ from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.sign_on_providers import SignOnProviders
 from iam_guard.authn.people.tool_sessions import ToolSessions
 from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.guard.personal_data import PersonalData
 from iam_guard.model.result import ChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
@@ -51,6 +52,15 @@ class People:
         """The sessions without a stored person: of a company's sign-on, and of temporary credentials."""
         self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
         """The sessions of an account, for its administrators: list, end."""
+        place = trail.place
+        self.personal_data = rights = PersonalData(
+            store,
+            change_recorder,
+            clock,
+            trail=None if place is None else place.trail,
+            ring=None if place is None else place.known,
+        )
+        self.export, self.write_export, self.erase = rights.export, rights.write_export, rights.erase
         steps = session_steps(store, self.browser_sessions, settings, clock, audit)
         self.sign_in = SignIn(steps)
         """The steps of a sign-in with a password."""

@@ -5,8 +5,8 @@ for `ERASED_SECONDS`, so that a late record of another process can't create anot
 then, the values of a person who is created again under the same name are masked, too.
 
 `CachedSalts` follows the changes of the store like every other cached answer: after an erasure, the salts of the
-account are read again, at the latest when the store is polled (`epoch_poll`; `max_staleness` while it can't be reached,
-and no salt after that).
+account are read again, at the latest with the next poll of the store. While that fails, cached salts are used up to
+`max_staleness`, and none after that.
 """
 
 from __future__ import annotations

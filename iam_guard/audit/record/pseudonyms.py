@@ -169,19 +169,34 @@ def pseudonyms_of(path: Path, account: str, text: str, salts: SaltSource | None 
     return salted + [pseudonym(key, text) for key in keys]
 
 
-def subjects_of(path: Path, account: str, own: Collection[str], everywhere: Collection[str]) -> dict[str, list[str]]:
+def subjects_of(path: Path, account: str, own: Collection[str], unique: Collection[str]) -> dict[str, list[str]]:
     """Return the subjects of a person's values by account, for every key in the file.
 
-    `own` are names, which mean another person in another account; `everywhere` are unique in all accounts.
+    `own` are names, which mean another person in another account; `unique` values are the same in all accounts.
     """
     return {
-        owner: [
-            salt_subject(key, text)
-            for key in keys
-            for text in ({*own, *everywhere} if owner == account else everywhere)
-        ]
+        owner: [salt_subject(key, text) for key in keys for text in _values_in(owner, account, own, unique)]
         for owner, keys in read_pseudonym_keys(path).items()
     }
+
+
+def person_pseudonyms(
+    path: Path, account: str, own: Collection[str], unique: Collection[str], salts: SaltSource
+) -> set[str]:
+    """Return all pseudonyms of a person's values, in the records of every account; the values as in `subjects_of`."""
+    found = set()
+    for owner, keys in read_pseudonym_keys(path).items():
+        texts = {
+            salt_subject(key, text): (key, text) for key in keys for text in _values_in(owner, account, own, unique)
+        }
+        stored = salts.load(owner, texts, creates=False)
+        found |= {pseudonym(key, text) for key, text in texts.values()}
+        found |= {pseudonym(*texts[subject], salt) for subject, salt in stored.items()}
+    return found
+
+
+def _values_in(owner: str, account: str, own: Collection[str], unique: Collection[str]) -> set[str]:
+    return {*own, *unique} if owner == account else {*unique}
 
 
 def _write(path: Path, keys: dict[str, list[bytes]]) -> None:
