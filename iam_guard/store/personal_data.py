@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -43,6 +44,15 @@ _ABOUT: Final[Mapping[Table, tuple[str, ...]]] = {
     jobs: ("parameters", "result"),
 }
 """Tables whose rows may be about a person -> the columns that say so."""
+
+_NAMED_IN_RECORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("access_keys", "api_keys", "browser_sessions", "tool_sessions", "service_credentials"), "id"),
+    **dict.fromkeys(("signing_certificates", "ssh_keys"), "id"),
+    **dict.fromkeys(("mfa_devices", "passkeys"), "serial"),
+}
+"""Tables of what a person has -> the column that records of the trail name it by."""
+
+ROLE_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 
 
 class PersonalValues(NamedTuple):
@@ -105,20 +115,30 @@ def erase_rows(records: Records, person: StoredPerson, failures: Collection[str]
 
 
 def values_of_user(records: Records, partition: str, person: StoredPerson) -> PersonalValues:
-    """Return what identifies a user, with its role sessions: switching to a role names them after the user."""
+    """Return what identifies a user."""
     name, unique = str(person.name), {person.arn, str(person.id)}
     names = {name, f"{person.account}:{name}"}
-    for table in ("access_keys", "api_keys", "browser_sessions", "tool_sessions", "service_credentials", "ssh_keys"):
-        unique |= {row["id"] for row in personal_rows(records, person, PERSONAL_TABLES[table])}
-    for table in ("mfa_devices", "passkeys"):
-        unique |= {row["serial"] for row in personal_rows(records, person, PERSONAL_TABLES[table])}
+    for table, column in _NAMED_IN_RECORDS.items():
+        unique |= {row[column] for row in personal_rows(records, person, PERSONAL_TABLES[table])}
     for row in personal_rows(records, person, PERSONAL_TABLES["tool_sessions"]):
         unique.add(f"arn:{partition}:signin:{row['region']}:{row['account']}:session/{row['id']}")
     for row in personal_rows(records, person, PERSONAL_TABLES["service_credentials"]):
         unique |= {row["user_name"], row["alias"]} - {None}
-    for row in records.all(identities, columns=("id", "name"), account=person.account, kind="role"):
-        names |= {f"{row['id']}:{name}", session_arn(partition, person.account, row["name"], name)}
     return PersonalValues(frozenset(names), frozenset(unique))
+
+
+def role_sessions_of(records: Records, partition: str, account: str, names: Collection[str]) -> set[str]:
+    """Return the ids and ARNs of sessions with these names of all roles of an account.
+
+    A switch to a role, and mostly a company's sign-on too, names the session after the person.
+    """
+    sessions = {name for name in names if ROLE_SESSION_NAME.fullmatch(name)}
+    return {
+        text
+        for role in records.all(identities, columns=("id", "name"), account=account, kind="role")
+        for name in sessions
+        for text in (f"{role['id']}:{name}", session_arn(partition, account, role["name"], name))
+    }
 
 
 def values_of_arn(arn: str) -> PersonalValues:

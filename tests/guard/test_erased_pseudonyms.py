@@ -27,11 +27,13 @@ from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.model.principal import Credential
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
+from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.pseudonym_salts import StoredSalts
-from iam_guard.store.schema import pseudonym_salts
+from iam_guard.store.schema import browser_sessions, pseudonym_salts
+from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.pipelines import eventually, facts_in
-from tests.guard.personal_world import ACME, ALICE, ALICE2, DOCUMENT, NAMESAKE, UMBRELLA, id_of, seeded
+from tests.guard.personal_world import ACME, ALICE, ALICE2, DOCUMENT, NAMESAKE, UMBRELLA, id_of, insert_filled, seeded
 
 PLACES = (
     *("/userIdentity/arn", "/userIdentity/userName", "/userIdentity/principalId", "/userIdentity/accessKeyId"),
@@ -90,7 +92,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def identities_in(records: list[dict[str, Any]]) -> set[str]:
-    return {value for record in records for value in record["userIdentity"].values() if value.startswith(PREFIX)}
+    return {value for record in records for value in record["userIdentity"].values() if str(value).startswith(PREFIX)}
 
 
 def test_both_processes_write_the_same_pseudonyms(world: World) -> None:
@@ -204,3 +206,45 @@ def test_export_finds_pseudonymised_and_plain_records(world: World) -> None:
         ("named", "TagUser"),
     ]
     assert set(pseudonyms_of(world.keys, ACME, "alice", StoredSalts(one.store))) <= set(found["pseudonyms"])
+
+
+def test_role_session_named_after_the_person_is_erased(world: World) -> None:
+    """As after a switch to a role; not one that is named after another."""
+    one, _ = world.guards
+    sessions = [f"arn:aws:sts::{ACME}:assumed-role/work/{name}" for name in ("alice", "alice2")]
+    for arn in sessions:
+        one.decide(Principal.from_arn(arn), "docs:Get", DOCUMENT)
+    before = identities_in(world.records("one", 2))
+    assert len(before & world.derivable(*sessions)) == 2
+    one.people.erase(ALICE)
+    assert before & world.derivable(sessions[0]) == set()
+    assert before & world.derivable(sessions[1])
+
+
+def test_session_of_an_erased_person_ends_in_another_process(world: World) -> None:
+    one, two = world.guards
+    with one.store.write_transaction() as records:
+        insert_filled(records, browser_sessions, digest="d", account=ACME, user_id=world.ids[ALICE], role_id=None)
+    store = two.store
+    assert isinstance(store, CachedStore)
+    assert store.browser_session("d") is not None
+    one.people.erase(ALICE)
+    two.refresh()
+    assert store.browser_session("d") is None
+
+
+def test_name_in_an_error_message_needs_a_mask(tmp_path: Path) -> None:
+    """An e-mail address as a name is in the sentence of a denial, which `audit_mask` removes."""
+    name = "bob@example.com"
+    seed = {"version": 1, "accounts": [{"id": ACME, "users": [{"name": name}]}]}
+    make_pseudonym_key(tmp_path / "keys", ACME)
+    for masked, is_left in (((), True), (("/errorMessage",), False)):
+        url, log = f"sqlite:///{tmp_path}/{is_left}.db", tmp_path / f"{is_left}.jsonl"
+        with closing(init_store(url, Settings())) as store:
+            apply_seed(store, load_seed_text(json.dumps(seed)))
+        options = {"audit_mask": masked, "audit_pseudonym_key_file": str(tmp_path / "keys")}
+        with closing(open_guard(url, audit=str(log), audit_pseudonyms=PLACES, **options)) as guard:
+            bob = Principal.from_arn(f"arn:aws:iam::{ACME}:user/{name}")
+            assert not guard.decide(bob, "docs:Get", DOCUMENT).allowed
+        assert (name in log.read_text()) is is_left
+        assert PREFIX in log.read_text()
