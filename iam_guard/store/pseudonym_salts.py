@@ -23,11 +23,14 @@ from iam_guard.store.generations import Held, are_current
 from iam_guard.store.protocol import RecordStore, SourceStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import pseudonym_salts
+from iam_guard.store.time_limits import BUSY_SECONDS, queued_for, within
 
 ERASED_SECONDS: Final = 600
 """Seconds for which an erased value gets no other salt, longer than any process can lag behind and still write one."""
 MAX_CACHED_SALTS: Final = 50_000
-RETRY_SECONDS: Final = 1.0
+WAIT_SECONDS: Final = 2.0
+"""Seconds that a record waits for the store, and for its write lock: all other records wait with it."""
+RETRY_SECONDS: Final = 5.0
 """Seconds without another attempt after the store has failed."""
 _SALT_BYTES: Final = 32
 _ERASED: Final = "erased"
@@ -53,7 +56,8 @@ class StoredSalts:
         if time.monotonic() < self._retry_at:
             return {}
         try:
-            return self._load(account, subjects, creates=creates)
+            with within(WAIT_SECONDS), queued_for(BUSY_SECONDS - WAIT_SECONDS):
+                return self._load(account, subjects, creates=creates)
         except StoreUnavailable as error:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             _log.error("salts of pseudonyms cannot be used, values are masked: %s", error)

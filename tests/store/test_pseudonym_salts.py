@@ -21,7 +21,7 @@ from iam_guard.store.pseudonym_salts import (
     delete_salts,
     is_writable,
 )
-from iam_guard.store.schema import pseudonym_salts
+from iam_guard.store.schema import accounts, pseudonym_salts
 
 ACME, UMBRELLA = "111122223333", "444455556666"
 ALICE, CAROL = "a" * 64, "c" * 64
@@ -143,6 +143,25 @@ def test_unreachable_store_gives_no_salt(settings: Settings, monkeypatch: pytest
     for _ in range(10):
         assert salts.load(ACME, [ALICE], creates=True) == {}
     assert len(calls) == 1
+    store.close()
+
+
+def test_long_write_delays_no_record_for_long(
+    database: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a seed that is applied: new values are masked meanwhile, known ones have their salts."""
+    monkeypatch.setattr("iam_guard.store.pseudonym_salts.WAIT_SECONDS", 1.0)
+    writer, store = (open_database(database, settings) for _ in range(2))
+    salts = StoredSalts(store)
+    known = salts.load(ACME, [ALICE], creates=True)
+    with writer.write_transaction() as records:
+        records.insert(accounts, id=UMBRELLA, name="umbrella", folded="umbrella", created=1)
+        assert salts.load(ACME, [ALICE], creates=True) == known
+        assert salts.load(ACME, [CAROL], creates=True) == {}
+    monkeypatch.setattr(salts, "_retry_at", 0.0)
+    monkeypatch.setattr("iam_guard.store.pseudonym_salts.WAIT_SECONDS", 5.0)
+    assert salts.load(ACME, [CAROL], creates=True).keys() == {CAROL}
+    writer.close()
     store.close()
 
 
