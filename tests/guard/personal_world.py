@@ -1,4 +1,4 @@
-"""A store in which one user has a row in every table, with secrets in all columns that nobody may see."""
+"""A store in which one user has a row in every table, with secrets in all columns that are not exported."""
 
 from __future__ import annotations
 

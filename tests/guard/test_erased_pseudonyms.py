@@ -133,7 +133,7 @@ def test_erased_person_is_denied_everywhere_and_not_derivable(world: World) -> N
     assert stored.isdisjoint(subjects_of(world.keys, ACME, texts, texts)[ACME])
 
 
-def test_record_of_the_erasure_names_nobody(world: World) -> None:
+def test_record_of_the_erasure_has_no_name(world: World) -> None:
     one, _ = world.guards
     world.work(one)
     one.people.erase(ALICE)
