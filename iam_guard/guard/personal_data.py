@@ -127,7 +127,9 @@ class PersonalData:
         whom = self.subject_of(arn, subject)
         with self._store.read_transaction() as records:
             person, rows, values = self._exported(records, whom, arn, subject)
-            values = self._with_role_sessions(records, whom, values)
+            if whom.kind != "root":
+                sessions = role_sessions_of(records, self._store.partition, whom.account, values.names)
+                values = values._replace(names=values.names | sessions)
             bound = {} if person is None or person.id is None else bound_policies(records, person)
             named_in = [] if person is None else naming_policies(records, self._store.partition, person)
         pseudonyms = self._pseudonyms(whom.account, values)
@@ -192,7 +194,7 @@ class PersonalData:
         known_as = None if subject is None else self._known_pseudonym(whom.account, subject)
         with self._store.write_transaction() as records:
             person, rows, values = self._erased(records, whom, arn, subject)
-            values = self._with_role_sessions(records, whom, values._replace(names=values.names.union(also)))
+            values = values._replace(names=values.names.union(also))
             salts = self._delete_salts(records, whom.account, values)
         changed, epoch = bool(rows or salts), records.epoch
         named = person or StoredPerson(whom.account, arn)
@@ -241,21 +243,16 @@ class PersonalData:
         values = values_of_user(records, self._store.partition, person)
         return person, erase_rows(records, person, _failures(person)), values
 
-    def _with_role_sessions(self, records: Records, whom: _Subject, values: PersonalValues) -> PersonalValues:
-        """Add the sessions that are named after a person, except for a root user, which has no name."""
-        if whom.kind == "root":
-            return values
-        sessions = role_sessions_of(records, self._store.partition, whom.account, values.names)
-        return values._replace(names=values.names | sessions)
-
     def _delete_salts(self, records: Records, account: str, values: PersonalValues) -> int:
         if self.key_file is None or not self.key_file.exists():
             if records.count(pseudonym_salts, account=account):
                 message = "expected the file of the keys of pseudonyms, without which their salts can't be found"
                 raise ConfigurationError(message, place="audit_pseudonym_key_file")
             return 0
-        subjects = subjects_of(self.key_file, account, values.names, values.unique)
-        return delete_salts(records, account, subjects, int(self._clock().timestamp()))
+        sessions = role_sessions_of(records, self._store.partition, account, values.names)
+        subjects = subjects_of(self.key_file, account, values.names | sessions, values.unique)
+        marked = subjects_of(self.key_file, account, values.names, values.unique).get(account, [])
+        return delete_salts(records, subjects, marked, int(self._clock().timestamp()))
 
     def _replace_in_policies(self, person: StoredPerson) -> tuple[dict[str, int], list[str]]:
         with self._store.read_transaction() as records:

@@ -21,7 +21,7 @@ from iam_guard.errors import CacheMiss, StoreIsReadOnly, StoreUnavailable
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.generations import Held, are_current
 from iam_guard.store.protocol import RecordStore, SourceStore
-from iam_guard.store.records import Records
+from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import pseudonym_salts
 from iam_guard.store.time_limits import BUSY_SECONDS, queued_for, within
 
@@ -46,6 +46,7 @@ class StoredSalts:
         self._store = store
         self._clock = clock
         self._retry_at = 0.0
+        self._purge_at = 0.0
 
     def cached(self, account: str) -> Mapping[str, bytes]:
         """Return no salts: none are cached."""
@@ -68,8 +69,12 @@ class StoredSalts:
             found = _salts_of(records, account, subjects)
         if not creates or len(found) == len(subjects):
             return found
+        now = int(self._clock())
         with self._store.write_transaction() as records:
-            return _with_created(records, account, subjects, int(self._clock()))
+            if now >= self._purge_at:
+                _delete_old_marks(records, now)
+                self._purge_at = now + ERASED_SECONDS
+            return _with_created(records, account, subjects, now)
 
 
 class CachedSalts(StoredSalts):
@@ -122,22 +127,22 @@ def salts_name(account: str) -> str:
     return f"salts:{account}"
 
 
-def delete_salts(records: Records, account: str, subjects: Mapping[str, Collection[str]], now: int) -> int:
-    """Delete the salts of a person, by account, and mark what is erased; return their number.
+def delete_salts(records: Records, subjects: Mapping[str, Collection[str]], marked: Collection[str], now: int) -> int:
+    """Delete the salts of a person, by account; return their number.
 
-    `account` is the person's: all its subjects are marked, in other accounts those that had a salt.
+    What had a salt is marked as erased, and so are the subjects `marked`, which had none yet.
     """
     _delete_old_marks(records, now)
-    deleted = 0
-    for owner, named in subjects.items():
-        found = sorted(_salts_of(records, owner, named))
-        deleted += records.delete(pseudonym_salts, account=owner, subject=found) if found else 0
-        marked = sorted(named) if owner == account else found
-        if marked:
-            records.delete(pseudonym_salts, account=_ERASED, subject=marked)
-        for subject in marked:
-            records.insert(pseudonym_salts, account=_ERASED, subject=subject, salt=b"", created=now)
-    return deleted
+    found = {account: _salts_of(records, account, named).keys() for account, named in subjects.items()}
+    for account, erased in found.items():
+        if erased:
+            records.delete(pseudonym_salts, account=account, subject=sorted(erased))
+    marks = sorted(set(marked).union(*found.values()))
+    if marks:
+        records.delete(pseudonym_salts, account=_ERASED, subject=marks)
+    for subject in marks:
+        records.insert(pseudonym_salts, account=_ERASED, subject=subject, salt=b"", created=now)
+    return sum(map(len, found.values()))
 
 
 def _salts_of(records: Records, account: str, subjects: Collection[str]) -> dict[str, bytes]:
@@ -148,9 +153,9 @@ def _salts_of(records: Records, account: str, subjects: Collection[str]) -> dict
 def _with_created(records: Records, account: str, subjects: Collection[str], now: int) -> dict[str, bytes]:
     """Return the salts of subjects, after those are inserted that are neither there nor marked as erased."""
     salts = _salts_of(records, account, subjects)  # again: another process may have inserted them
-    _delete_old_marks(records, now)
-    marked = _salts_of(records, _ERASED, subjects)
-    for subject in sorted(set(subjects) - salts.keys() - marked.keys()):
+    marks = records.all(pseudonym_salts, account=_ERASED, subject=sorted(subjects))
+    marked = {row["subject"] for row in marks if not _is_old(row, now)}
+    for subject in sorted(set(subjects) - salts.keys() - marked):
         salts[subject] = secrets.token_bytes(_SALT_BYTES)
         records.insert(pseudonym_salts, account=account, subject=subject, salt=salts[subject], created=now)
     records.changed = False  # no cached answer depends on it: the epoch stays
@@ -159,5 +164,10 @@ def _with_created(records: Records, account: str, subjects: Collection[str], now
 
 def _delete_old_marks(records: Records, now: int) -> None:
     marks = records.all(pseudonym_salts, columns=("subject", "created"), account=_ERASED)
-    if old := [row["subject"] for row in marks if not now - ERASED_SECONDS < row["created"] <= now]:
+    if old := [row["subject"] for row in marks if _is_old(row, now)]:
         records.delete(pseudonym_salts, account=_ERASED, subject=old)
+
+
+def _is_old(mark: Row, now: int) -> bool:
+    """Return whether a mark has ended; one of a host whose clock is ahead has not."""
+    return bool(mark["created"] <= now - ERASED_SECONDS)
