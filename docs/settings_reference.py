@@ -18,7 +18,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Signatures": "clock_skew api_clock_skew replay_memory",
     "Bodies and headers": "max_body max_stream max_bodies body_timeout max_header",
     "Proxies and client certificates": "trusted_proxies public_hosts client_certificates",
-    "Store and caches": "store_timeout epoch_poll max_staleness cache_size store_schema",
+    "Store and caches": "store_timeout epoch_poll max_staleness cache_size store_schema quotas",
     "Secrets at rest": "sealing_keys sealing_key_file",
     "Passwords": "password_memory password_passes",
     "Audit trail": "audit audit_wait audit_durable_wait audit_fail_open audit_queue_size audit_flush_seconds",

@@ -124,6 +124,8 @@ class Settings:
     epoch_poll: float = 0.5
     """Seconds between two polls of the store for changes by other processes. PostgreSQL also announces changes at once,
     unless a connection pooler in transaction mode is in between."""
+    quotas: tuple[str, ...] = ()
+    """Changed quotas of a store and its accounts, such as `users per account=10000`. All other quotas are AWS's."""
     store_schema: str = ""
     """Schema of the application's database that has the tables of the store, so that lists join them. On SQLite, the
     name under which the store's file is attached, or `main`. Empty: policies of resources that name a caller become

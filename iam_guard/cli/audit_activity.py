@@ -45,6 +45,7 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.quotas import effective_quotas
 
 _MAX_ACTIONS = 20
 """The maximum number of unused actions printed per service; JSON has all."""
@@ -109,7 +110,7 @@ def generate_policy_command(
     with records_of(trails, ring, broken, since=begin) as records:
         activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
     generalising = Generalization(above=generalise_above, own=generalise_iam, is_off=exact)
-    generated = generate_policy(activity, templates, generalising)
+    generated = generate_policy(activity, templates, generalising, effective_quotas(load().quotas))
     unused = None if against is None else _unused(activity, against, templates)
     if as_json:
         click.echo(json.dumps(_as_dict(activity, generated, unused, broken)))

@@ -94,7 +94,7 @@ def shadow(files: tuple[Path, ...], no_verify: bool, keys: tuple[str, ...], stor
 def _changed(change: str, present: SourceStore, settings: Settings) -> SourceStore:
     if not is_seed_file(change) or is_change_file(change):
         return open_candidate(change, present, settings)
-    seed = load_seed(Path(change), partition=settings.partition)
+    seed = load_seed(Path(change), partition=settings.partition, quotas=present.quotas)
     copy = copy_to_memory(present)
     try:
         apply_seed(copy, seed)

@@ -131,7 +131,8 @@ def _fill(opened: SqlStore, seed: Path | None, first: FirstAccount | None, *, pa
     done: list[CallResult] = []
     if seed is not None:
         from_file = import_module("iam_guard.store.seed")
-        if changes := from_file.apply_seed(opened, from_file.load_seed(seed, partition=partition)):
+        loaded = from_file.load_seed(seed, partition=partition, quotas=opened.quotas)
+        if changes := from_file.apply_seed(opened, loaded):
             done.append(seed_applied(changes, seed))
     if first is not None and create_first_account(opened, first):
         parameters = {"accountId": first.id, "rootAccessKeyId": first.key_id}

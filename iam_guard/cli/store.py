@@ -18,6 +18,7 @@ from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.location import database_file
 from iam_guard.store.open_store import check_store, init_store, open_database
+from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.sealing import default_key_file
 from iam_guard.store.seed import apply_seed, load_seed
 
@@ -52,7 +53,7 @@ def apply(file: Path, prune: bool, store: str, as_json: bool) -> None:
     is_quiet = settings.audit == "-"  # the audit record is written to standard error
     with progress("applying", is_quiet=is_quiet), recording_changes(store, settings) as change_recorder:
         change_recorder.prepare()
-        seed = load_seed(file, partition=settings.partition)
+        seed = load_seed(file, partition=settings.partition, quotas=effective_quotas(settings.quotas))
         with closing(open_database(store, settings, create=True)) as opened:
             changes = apply_seed(opened, seed, prune=prune)
         if changes:

@@ -19,6 +19,7 @@ from iam_guard.store import migrations
 from iam_guard.store.engine import closed_on_error, make_engine, reading
 from iam_guard.store.location import database_file, is_in_memory, is_seed_file, missing_store
 from iam_guard.store.protocol import SourceStore
+from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.store.time_limits import BUSY_SECONDS, within
@@ -64,11 +65,11 @@ def _existing_store(url: str, settings: Settings) -> SqlStore | None:
     path = database_file(url)
     if path is not None and _is_new(path):
         return None
-    sealer = load_sealer(settings, url)
+    sealer, quotas = load_sealer(settings, url), effective_quotas(settings.quotas)
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         if migrations.is_current(engine):
-            return SqlStore(engine, sealer, partition=settings.partition)
+            return SqlStore(engine, sealer, partition=settings.partition, quotas=quotas)
         if migrations.has_store(engine):
             raise ConfigurationError("expected a store with the current schema: run `iam-guard init`", place="store")
     engine.dispose()
@@ -100,6 +101,7 @@ def check_store(url: str, settings: Settings) -> None:
 
 def init_store(url: str, settings: Settings) -> SqlStore:
     """Create the sealing key of a new SQLite file, create or upgrade the schema, and open the store."""
+    quotas = effective_quotas(settings.quotas)  # an error of the settings creates no file
     path, key_file = database_file(url), default_key_file(url)
     has_own_key = settings.sealing_keys or settings.sealing_key_file
     if path is not None and key_file is not None and not has_own_key and _is_new(path):
@@ -111,7 +113,7 @@ def init_store(url: str, settings: Settings) -> SqlStore:
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         migrations.upgrade(engine)
-    return SqlStore(engine, sealer, partition=settings.partition)
+    return SqlStore(engine, sealer, partition=settings.partition, quotas=quotas)
 
 
 def _connected_engine(url: str, settings: Settings) -> Engine:

@@ -183,6 +183,10 @@ class RecordStore(Protocol):
         """Return the partition of its ARNs."""
 
     @property
+    def quotas(self) -> Mapping[str, int]:
+        """Return its quotas by name."""
+
+    @property
     def ids(self) -> UniqueIds:
         """Return the generator of its unique ids."""
 

@@ -18,6 +18,7 @@ from iam_guard.store.change_feed import Step
 from iam_guard.store.identifiers import iam_arn
 from iam_guard.store.invalidation import Invalidation
 from iam_guard.store.queries import storable
+from iam_guard.store.quotas import QUOTAS
 
 __all__ = ["PRESENT", "Records", "Row", "Table"]
 
@@ -43,10 +44,12 @@ class ValuesOf:
 class Records:
     """Reads and changes rows in one transaction. `changed` is whether anything was written."""
 
-    def __init__(self, connect: Callable[[], Connection], *, writes: bool) -> None:
+    def __init__(self, connect: Callable[[], Connection], *, writes: bool, quotas: Mapping[str, int] = QUOTAS) -> None:
         self._connect = connect
         self._begun_connection: Connection | None = None
         self._writes = writes
+        self.quotas = quotas
+        """The quotas of the store by name."""
         self._rows: dict[Hashable, Row | None] = {}
         self.changed = False
         self.invalidation = Invalidation()

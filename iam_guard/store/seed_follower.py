@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +27,7 @@ from iam_guard.store.change_feed import ChangesSince, State
 from iam_guard.store.engine import closed_on_error, make_engine
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.migrations import upgrade
+from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.sealing import load_sealer
 from iam_guard.store.seed.apply import apply_seed
 from iam_guard.store.seed.documents import Files
@@ -56,11 +57,12 @@ class FollowedSeedStore(SqlStore):
         partition = settings.partition
         sealer = load_sealer(settings, IN_MEMORY)  # first, because reading a seed takes long
         files = Files(self._path)
-        seed = self._read(files, partition)
+        quotas = effective_quotas(settings.quotas)
+        seed = self._read(files, partition, quotas)
         engine = make_engine(IN_MEMORY)
         with closed_on_error(engine):
             upgrade(engine)
-            super().__init__(engine, sealer, partition=partition, ids=derived_id)
+            super().__init__(engine, sealer, partition=partition, ids=derived_id, quotas=quotas)
             self._apply(seed)
         self._digests_seen = files.seen
 
@@ -99,7 +101,7 @@ class FollowedSeedStore(SqlStore):
     def _reload(self, rest: float) -> None:
         files = Files(self._path)
         try:
-            seed: Seed | SeedError = self._read(files, self.partition)
+            seed: Seed | SeedError = self._read(files, self.partition, self.quotas)
         except SeedError as error:
             seed = error
         if _file_state(files.seen)[1] < rest:
@@ -113,8 +115,8 @@ class FollowedSeedStore(SqlStore):
             self.problem = str(error)
             logger.warning("seed rejected, keeping the last valid state: %s", error)
 
-    def _read(self, files: Files, partition: str) -> Seed:
-        return read_seed(files.read_seed(), self._path.name, files, partition=partition)
+    def _read(self, files: Files, partition: str, quotas: Mapping[str, int]) -> Seed:
+        return read_seed(files.read_seed(), self._path.name, files, partition=partition, quotas=quotas)
 
     def _apply(self, seed: Seed) -> None:
         changes = apply_seed(self, seed, whole=True)

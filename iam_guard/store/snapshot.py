@@ -64,4 +64,4 @@ def copy_to_memory(store: RecordStore) -> SqlStore:
                 rows = [dict(row) for row in records.all(table)]
                 if rows:
                     connection.execute(table.insert(), rows)
-        return SqlStore(engine, store.sealer, partition=store.partition, ids=store.ids)
+        return SqlStore(engine, store.sealer, partition=store.partition, ids=store.ids, quotas=store.quotas)

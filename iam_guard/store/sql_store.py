@@ -52,6 +52,7 @@ from iam_guard.store.protocol import (
     StoredPolicy,
 )
 from iam_guard.store.queries import storable
+from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Records, Row
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.session_tokens import read_session, write_session
@@ -69,11 +70,20 @@ _ALL_OF_ROOT = StoredPolicy.of("root user", PolicyType.IDENTITY, None, _FULL_ACC
 class SqlStore:
     """A `Store` on SQLite or PostgreSQL. `ids` generates the unique ids of new entities."""
 
-    def __init__(self, engine: Engine, sealer: Sealer, *, partition: str = "aws", ids: UniqueIds = random_id) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sealer: Sealer,
+        *,
+        partition: str = "aws",
+        ids: UniqueIds = random_id,
+        quotas: Mapping[str, int] = QUOTAS,
+    ) -> None:
         self.engine = engine
         self.sealer = sealer
         self.partition = partition
         self.ids = ids
+        self.quotas = quotas
         self._thread_state = threading.local()
         on_fork(self)
 
@@ -112,14 +122,14 @@ class SqlStore:
     def read_transaction(self) -> Iterator[Records]:
         """Read rows in one transaction, without a time limit for the whole: there may be many rows."""
         with ExitStack() as stack:
-            yield Records(lambda: stack.enter_context(self._reading(bounded=False)), writes=False)
+            yield Records(lambda: stack.enter_context(self._reading(bounded=False)), writes=False, quotas=self.quotas)
 
     @contextmanager
     def write_transaction(self) -> Iterator[Records]:
         """Change rows in one transaction, which is recorded in the change feed; rolled back when the block raises."""
         with writing(self.engine) as connection:
             acquire_write_lock(connection)
-            records = Records(lambda: connection, writes=True)
+            records = Records(lambda: connection, writes=True, quotas=self.quotas)
             yield records
             if records.changed:
                 records.step = record_change(connection, records.invalidation.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
@@ -32,6 +32,10 @@ class StoreProxy:
     @property
     def partition(self) -> str:
         return self.behind.partition
+
+    @property
+    def quotas(self) -> Mapping[str, int]:
+        return self.behind.quotas
 
     @property
     def ids(self) -> UniqueIds:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -35,7 +35,6 @@ from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.quotas import QUOTAS
 
 _OVER_LIMIT = "too many resources that must be named individually"
-_OF_A_USER, _OF_A_ROLE = QUOTAS["policies attached to a user"], QUOTAS["policies attached to a role"]
 _MAX_NAMES = 20
 """The maximum number of names in one note."""
 
@@ -76,7 +75,10 @@ class _Grant(NamedTuple):
 
 
 def generate_policy(
-    activity: Activity, templates: ArnTemplates | None = None, generalising: Generalization | None = None
+    activity: Activity,
+    templates: ArnTemplates | None = None,
+    generalising: Generalization | None = None,
+    quotas: Mapping[str, int] = QUOTAS,
 ) -> GeneratedPolicy:
     """Generate the policy. Raises `InvalidInput` for a principal without identity-based policies."""
     if not activity.actor.has_policies:
@@ -86,7 +88,7 @@ def generate_policy(
     documents = tuple(_documents(_statements(grants)))
     for document in documents:
         validate_for_write(document.to_json(), PolicyType.IDENTITY, managed=True)
-    return GeneratedPolicy(documents, tuple(generator.notes(documents)))
+    return GeneratedPolicy(documents, tuple(generator.notes(documents, quotas)))
 
 
 # --- resources ---------------------------------------------------------------------------------------------------
@@ -208,14 +210,15 @@ class _Generator:
         if (risk := ESCALATION_RISKS.get(name.lower())) is not None:
             self._note("caveat", risk, name)
 
-    def notes(self, documents: tuple[PolicyDocument, ...]) -> Iterator[PolicyNote]:
+    def notes(self, documents: tuple[PolicyDocument, ...], quotas: Mapping[str, int]) -> Iterator[PolicyNote]:
         """Return all notes: first those about the trail, then those about actions."""
         yield from _about_the_trail(self.activity)
         if not documents:
             yield PolicyNote("nothing", "no identity-based policy allowed anything in the period, so none is needed")
         if len(documents) > 1:
             text = f"the quota of a managed policy needs {len(documents)} documents, or fewer with more generalising"
-            yield PolicyNote("quota", f"{text}; a user takes {_OF_A_USER}, a role {_OF_A_ROLE}")
+            user, role = (quotas[f"policies attached to a {kind}"] for kind in ("user", "role"))
+            yield PolicyNote("quota", f"{text}; a user takes {user}, a role {role}")
         for (about, text), names in self._notes.items():
             more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
             yield PolicyNote(about, f"{text}: {', '.join(list(names)[:_MAX_NAMES])}{more}")

@@ -38,7 +38,6 @@ from iam_guard.errors import PolicyError
 from iam_guard.model.arn import account_of
 from iam_guard.policy.parser import parse
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import access_previews, findings, identities, resources
 
@@ -62,7 +61,7 @@ def create_access_preview(call: ServiceCall, parameters: Input) -> Output:
             if row["configurations"] == configurations:
                 return {"id": row["id"]}
             raise AnalyzerConflict("The token was used for another access preview.", id=row["id"], type=_PREVIEW)
-    for row in rows[: max(0, len(rows) + 1 - QUOTAS["access previews per analyzer"])]:
+    for row in rows[: max(0, len(rows) + 1 - call.records.quotas["access previews per analyzer"])]:
         call.records.delete(access_previews, id=row["id"])
     id = str(uuid.uuid4())
     call.records.insert(

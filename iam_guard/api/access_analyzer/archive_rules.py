@@ -15,7 +15,6 @@ from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn, load_named
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
 from iam_guard.api.access_analyzer.token_pages import next_token, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import archive_rules, findings
 
@@ -39,8 +38,7 @@ def add_rules(call: ServiceCall, analyzer: Row, rules: Sequence[Mapping[str, Any
             if token is not None and existing["client_token"] == token and existing["filter"] == stored:
                 continue
             raise AnalyzerConflict(f"The archive rule {name} exists already.", id=name, type=_RULE)
-        if count + number > QUOTAS["archive rules per analyzer"]:
-            limit = QUOTAS["archive rules per analyzer"]
+        if count + number > (limit := call.records.quotas["archive rules per analyzer"]):
             raise AnalyzerQuotaExceeded(f"expected at most {limit} archive rules per analyzer", id=name, type=_RULE)
         call.records.insert(
             archive_rules,

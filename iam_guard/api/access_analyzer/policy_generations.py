@@ -28,7 +28,6 @@ from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import IamGuardError, TrailDamaged
 from iam_guard.model.arn import account_of
 from iam_guard.model.request import Resource
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import jobs
 
@@ -69,8 +68,8 @@ def start_policy_generation(call: ServiceCall, parameters: Input) -> Output:
             if row["parameters"]["principal"] == principal:
                 return {"jobId": row["id"]}
             raise AnalyzerConflict("The token was used for another job.", id=row["id"], type="PolicyGeneration")
-    if sum(row["created"] > call.now - _DAY for row in rows) >= QUOTAS[_QUOTA]:
-        message = f"expected at most {QUOTAS[_QUOTA]} policy generations a day"
+    if sum(row["created"] > call.now - _DAY for row in rows) >= (limit := call.records.quotas[_QUOTA]):
+        message = f"expected at most {limit} policy generations a day"
         raise AnalyzerQuotaExceeded(message, id=principal, type="PolicyGeneration")
     id = str(uuid.uuid4())
     result = {"status": IN_PROGRESS}

@@ -42,7 +42,7 @@ def create_access_key(call: ServiceCall, parameters: Input) -> Output:
     owner = owner_of_credentials(call, parameters)
     current = call.records.count(access_keys, account=call.account, user_id=owner_id(owner))
     quota = "access keys per root user" if owner is None else "access keys per user"
-    require_quota(quota, "AccessKeysPerUser", current)
+    require_quota(call.records, quota, "AccessKeysPerUser", current)
     key_id = "AKIA" + base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
     sealed = call.sealer.seal(secret.encode("ascii"), access_key_context(key_id))

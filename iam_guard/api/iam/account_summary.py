@@ -7,7 +7,6 @@ from typing import Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.policy.quota import INLINE, MANAGED, TRUST
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import PRESENT
 from iam_guard.store.schema import (
     access_keys,
@@ -24,32 +23,37 @@ from iam_guard.store.schema import (
     signing_certificates,
 )
 
-_QUOTAS: Final[Mapping[str, int]] = {
-    "AccessKeysPerUserQuota": QUOTAS["access keys per user"],
+_QUOTAS: Final[Mapping[str, str]] = {
+    "AccessKeysPerUserQuota": "access keys per user",
+    "AttachedPoliciesPerGroupQuota": "policies attached to a group",
+    "AttachedPoliciesPerRoleQuota": "policies attached to a role",
+    "AttachedPoliciesPerUserQuota": "policies attached to a user",
+    "GroupsPerUserQuota": "groups per user",
+    "GroupsQuota": "groups per account",
+    "InstanceProfilesQuota": "instance profiles per account",
+    "PoliciesQuota": "policies per account",
+    "RolesQuota": "roles per account",
+    "ServerCertificatesQuota": "server certificates per account",
+    "SigningCertificatesPerUserQuota": "signing certificates per user",
+    "UsersQuota": "users per account",
+    "VersionsPerPolicyQuota": "managed policy versions",
+}
+"""Member of the summary -> name of the quota."""
+
+_FIXED: Final[Mapping[str, int]] = {
     "AssumeRolePolicySizeQuota": TRUST.characters,
-    "AttachedPoliciesPerGroupQuota": QUOTAS["policies attached to a group"],
-    "AttachedPoliciesPerRoleQuota": QUOTAS["policies attached to a role"],
-    "AttachedPoliciesPerUserQuota": QUOTAS["policies attached to a user"],
     "GroupPolicySizeQuota": INLINE["group"].characters,
-    "GroupsPerUserQuota": QUOTAS["groups per user"],
-    "GroupsQuota": QUOTAS["groups per account"],
-    "InstanceProfilesQuota": QUOTAS["instance profiles per account"],
-    "PoliciesQuota": QUOTAS["policies per account"],
     "PolicySizeQuota": MANAGED.characters,
     "PolicyVersionsInUseQuota": 10_000,  # AWS's; it can't be reached here
     "RolePolicySizeQuota": INLINE["role"].characters,
-    "RolesQuota": QUOTAS["roles per account"],
-    "ServerCertificatesQuota": QUOTAS["server certificates per account"],
-    "SigningCertificatesPerUserQuota": QUOTAS["signing certificates per user"],
     "UserPolicySizeQuota": INLINE["user"].characters,
-    "UsersQuota": QUOTAS["users per account"],
-    "VersionsPerPolicyQuota": QUOTAS["managed policy versions"],
 }
 
 
 def get_account_summary(call: ServiceCall, parameters: Input) -> Output:
     """Return the entity counts, the quotas and settings."""
-    return {"SummaryMap": {**_QUOTAS, **_counts(call), **_of_the_root_user(call), **_settings(call)}}
+    quotas = {member: call.records.quotas[quota] for member, quota in _QUOTAS.items()}
+    return {"SummaryMap": {**_FIXED, **quotas, **_counts(call), **_of_the_root_user(call), **_settings(call)}}
 
 
 def _counts(call: ServiceCall) -> dict[str, int]:

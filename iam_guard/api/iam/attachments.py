@@ -25,7 +25,9 @@ def attach_policy(kind: Kind, call: ServiceCall, parameters: Input) -> None:
     if call.records.count(attachments, **link):
         return
     current = call.records.count(attachments, identity_id=holder["id"])
-    require_quota(f"policies attached to a {kind.value}", f"PoliciesPer{kind.value.capitalize()}", current)
+    require_quota(
+        call.records, f"policies attached to a {kind.value}", f"PoliciesPer{kind.value.capitalize()}", current
+    )
     call.records.insert(attachments, **link)
 
 

@@ -13,8 +13,7 @@ from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity, Unmodifi
 from iam_guard.model.arn import Arn
 from iam_guard.model.principal import PrincipalType
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold, iam_arn
-from iam_guard.store.quotas import QUOTAS
-from iam_guard.store.records import Row
+from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import identities, policies
 
 NAME_MEMBER = {Kind.USER: "UserName", Kind.GROUP: "GroupName", Kind.ROLE: "RoleName"}
@@ -125,8 +124,8 @@ def named_columns(call: ServiceCall, name: str) -> dict[str, Any]:
     return {"account": call.account, "name": name, "folded": fold(name), "created": call.now}
 
 
-def require_quota(quota: str, name: str, current: int) -> None:
+def require_quota(records: Records, quota: str, name: str, current: int) -> None:
     """Raise `LimitExceeded` with AWS's message if the quota is used up; `quota` is a key of `QUOTAS`."""
-    limit = QUOTAS[quota]
+    limit = records.quotas[quota]
     if current >= limit:
         raise LimitExceeded(f"Cannot exceed quota for {name}: {limit}")

@@ -36,7 +36,7 @@ def add_user_to_group(call: ServiceCall, parameters: Input) -> None:
     if call.records.count(memberships, **pair):
         return
     current = call.records.count(memberships, user_id=pair["user_id"])
-    require_quota("groups per user", "GroupsPerUser", current)
+    require_quota(call.records, "groups per user", "GroupsPerUser", current)
     call.records.insert(memberships, **pair)
 
 

@@ -71,7 +71,7 @@ def create_identity(call: ServiceCall, kind: Kind, parameters: Input, **columns:
     name: str = parameters[NAME_MEMBER[kind]]
     require_free(call, kind, name)
     current = call.records.count(identities, account=call.account, kind=kind.value)
-    require_quota(f"{kind.value}s per account", f"{kind.value.capitalize()}sPerAccount", current)
+    require_quota(call.records, f"{kind.value}s per account", f"{kind.value.capitalize()}sPerAccount", current)
     return insert_identity(call, kind, parameters.get("Path", "/"), name, **columns)
 
 

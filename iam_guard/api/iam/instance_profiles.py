@@ -33,7 +33,7 @@ def create_instance_profile(call: ServiceCall, parameters: Input) -> Output:
     if _find(call, parameters) is not None:
         raise EntityAlreadyExists(f"Instance Profile {name} already exists.")
     current = call.records.count(instance_profiles, account=call.account)
-    require_quota("instance profiles per account", "InstanceProfilesPerAccount", current)
+    require_quota(call.records, "instance profiles per account", "InstanceProfilesPerAccount", current)
     call.records.insert(
         instance_profiles,
         id=call.new_id("instance-profile", fold(name)),
@@ -83,9 +83,8 @@ def add_role_to_instance_profile(call: ServiceCall, parameters: Input) -> None:
     """Add a role to a profile, which can have one."""
     profile, role = load_profile(call, parameters), load_role(call, parameters)
     require_modifiable(role)
-    require_quota(
-        "roles per instance profile", "InstanceSessionsPerInstanceProfile", 0 if profile["role_id"] is None else 1
-    )
+    current = 0 if profile["role_id"] is None else 1
+    require_quota(call.records, "roles per instance profile", "InstanceSessionsPerInstanceProfile", current)
     call.records.update(instance_profiles, {"role_id": role["id"]}, id=profile["id"])
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.entities import require_row
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import jobs
 
@@ -23,10 +22,11 @@ class JobKind(StrEnum):
 
 
 def store_job(call: ServiceCall, kind: JobKind, parameters: Mapping[str, Any], result: Mapping[str, Any]) -> Output:
-    """Store the result of a job, and return the job id; beyond the quota, the account's oldest job is deleted."""
-    if call.records.count(jobs, account=call.account) >= QUOTAS["jobs kept per account"]:
-        oldest = call.records.page(jobs, order=("created", "id"), after=None, limit=1, account=call.account)
-        call.records.delete(jobs, id=oldest[0]["id"])
+    """Store the result of a job, and return the job id; beyond the quota, the account's oldest jobs are deleted."""
+    surplus = call.records.count(jobs, account=call.account) + 1 - call.records.quotas["jobs kept per account"]
+    if surplus > 0:
+        oldest = call.records.page(jobs, order=("created", "id"), after=None, limit=surplus, account=call.account)
+        call.records.delete(jobs, id=[job["id"] for job in oldest])
     id = str(uuid.uuid4())
     call.records.insert(
         jobs,

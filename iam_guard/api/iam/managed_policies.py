@@ -62,7 +62,7 @@ def create_policy(call: ServiceCall, parameters: Input) -> Output:
     if call.records.count(policies, account=call.account, folded=fold(name)):
         raise EntityAlreadyExists(f"A policy called {name} already exists. Duplicate names are not allowed.")
     current = call.records.count(policies, account=call.account)
-    require_quota("policies per account", "PoliciesPerAccount", current)
+    require_quota(call.records, "policies per account", "PoliciesPerAccount", current)
     id = call.new_id("policy", fold(name))
     call.records.insert(
         policies,

@@ -62,7 +62,7 @@ def create_virtual_mfa_device(call: ServiceCall, parameters: Input) -> Output:
     if find_mfa_device(call, serial) or call.records.count(mfa_devices, account=call.account, folded=folded):
         raise EntityAlreadyExists("MFADevice entity at the same path and name already exists.")
     current = call.records.count(mfa_devices, account=call.account)
-    require_quota("virtual MFA devices per account", "VirtualMFADevicesPerAccount", current)
+    require_quota(call.records, "virtual MFA devices per account", "VirtualMFADevicesPerAccount", current)
     seed = new_seed()
     tags = new_tags(parameters)
     call.records.insert(
@@ -99,7 +99,7 @@ def enable_mfa_device(call: ServiceCall, parameters: Input) -> None:
     if row["enabled"] is not None:
         raise EntityAlreadyExists("MFA Device is already in use.")
     person = owner_person(call, owner)
-    require_quota("MFA devices per user", "MFADevicesPerUser", count_factors(call.records, person))
+    require_quota(call.records, "MFA devices per user", "MFADevicesPerUser", count_factors(call.records, person))
     values = {"user_id": owner_id(owner), "for_root": owner is None, "enabled": call.now}
     _consume_codes(call, row, parameters, values)
     attempts.clear(call.records, attempts.guess_subject(person, "", "code"))

@@ -18,7 +18,6 @@ from iam_guard.api.iam.tags import new_tags
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity, ValidationError
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import PROVIDER_URL
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import oidc_providers
 
@@ -54,15 +53,15 @@ def create_oidc_provider(call: ServiceCall, parameters: Input) -> Output:
     if call.records.one(oidc_providers, account=call.account, url=url["provider"]) is not None:
         raise EntityAlreadyExists(f"Provider with url {parameters['Url']} already exists.")
     current = call.records.count(oidc_providers, account=call.account)
-    require_quota("OIDC providers per account", "OpenIdConnectProvidersPerAccount", current)
+    require_quota(call.records, "OIDC providers per account", "OpenIdConnectProvidersPerAccount", current)
     tags = new_tags(parameters)
     call.records.insert(
         oidc_providers,
         id=call.new_id("oidc-provider", url["provider"]),
         account=call.account,
         url=url["provider"],
-        client_ids=_client_ids(parameters.get("ClientIDList", ())),
-        thumbprints=_thumbprints(parameters.get("ThumbprintList", ())),
+        client_ids=_client_ids(call, parameters.get("ClientIDList", ())),
+        thumbprints=_thumbprints(call, parameters.get("ThumbprintList", ())),
         tags=tags,
         created=call.now,
         **new_propagation(parameters),
@@ -103,13 +102,14 @@ def update_oidc_provider(call: ServiceCall, parameters: Input) -> None:
 
 def update_thumbprints(call: ServiceCall, parameters: Input) -> None:
     """Replace the thumbprints of a provider's certificates."""
-    _update(call, load_oidc_provider(call, parameters), {"thumbprints": _thumbprints(parameters["ThumbprintList"])})
+    row = load_oidc_provider(call, parameters)
+    _update(call, row, {"thumbprints": _thumbprints(call, parameters["ThumbprintList"])})
 
 
 def add_client_id(call: ServiceCall, parameters: Input) -> None:
     """Add an audience; an existing one is no error."""
     row = load_oidc_provider(call, parameters)
-    _update(call, row, {"client_ids": _client_ids([*row["client_ids"], parameters["ClientID"]])})
+    _update(call, row, {"client_ids": _client_ids(call, [*row["client_ids"], parameters["ClientID"]])})
 
 
 def remove_client_id(call: ServiceCall, parameters: Input) -> None:
@@ -134,19 +134,20 @@ def _update(call: ServiceCall, row: Row, values: dict[str, Any]) -> None:
         call.records.update(oidc_providers, values, id=row["id"])
 
 
-def _client_ids(client_ids: Sequence[str]) -> list[str]:
+def _client_ids(call: ServiceCall, client_ids: Sequence[str]) -> list[str]:
     ids = list(dict.fromkeys(client_ids))
     if not all(id.isprintable() for id in ids):
         raise InvalidInput("A client id must be printable.", place="ClientIDList")
-    limit = QUOTAS["client ids per OIDC provider"]
+    limit = call.records.quotas["client ids per OIDC provider"]
     if len(ids) > limit:
         raise LimitExceeded(f"Cannot exceed quota for ClientIdsPerOpenIdConnectProvider: {limit}")
     return ids
 
 
-def _thumbprints(thumbprints: Sequence[str]) -> list[str]:
-    if len(thumbprints) > QUOTAS["thumbprints per OIDC provider"]:
-        raise InvalidInput("Thumbprint list must contain fewer than 5 entries.", place="ThumbprintList")
+def _thumbprints(call: ServiceCall, thumbprints: Sequence[str]) -> list[str]:
+    limit = call.records.quotas["thumbprints per OIDC provider"]
+    if len(thumbprints) > limit:
+        raise InvalidInput(f"Thumbprint list must contain fewer than {limit} entries.", place="ThumbprintList")
     for thumbprint in thumbprints:
         if not _THUMBPRINT.fullmatch(thumbprint):
             raise InvalidInput(f"Invalid thumbprint: {thumbprint}", place="ThumbprintList")

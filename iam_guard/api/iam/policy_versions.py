@@ -13,7 +13,6 @@ from iam_guard.api.iam.managed_policies import attachable_policy, insert_version
 from iam_guard.api.iam.output_members import describe_version
 from iam_guard.api.paging import page_of_list
 from iam_guard.errors import DeleteConflict, LimitExceeded
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.records import Row
 from iam_guard.store.schema import policies, policy_versions
 
@@ -26,9 +25,9 @@ def create_policy_version(call: ServiceCall, parameters: Input) -> Output:
     policy = own_policy(call, parameters)
     document = managed_document(call, parameters)
     numbers = [row["version"] for row in call.records.all(policy_versions, policy_id=policy["id"])]
-    if len(numbers) >= QUOTAS["managed policy versions"]:
+    if len(numbers) >= (limit := call.records.quotas["managed policy versions"]):
         raise LimitExceeded(
-            f"A managed policy can have up to {QUOTAS['managed policy versions']} versions. "
+            f"A managed policy can have up to {limit} versions. "
             "Before you create a new version, you must delete an existing version."
         )
     number = max(policy["latest_version"] or 0, *numbers) + 1

@@ -69,7 +69,7 @@ def create_saml_provider(call: ServiceCall, parameters: Input) -> Output:
     if call.records.one(saml_providers, account=call.account, folded=fold(name)) is not None:
         raise EntityAlreadyExists(f"SAMLProvider with name {name} already exists.")
     current = call.records.count(saml_providers, account=call.account)
-    require_quota("SAML providers per account", "SAMLProvidersPerAccount", current)
+    require_quota(call.records, "SAML providers per account", "SAMLProvidersPerAccount", current)
     tags, id = new_tags(parameters), call.new_id("saml-provider", fold(name))
     call.records.insert(
         saml_providers,
@@ -154,7 +154,7 @@ def _change_keys(call: ServiceCall, provider_id: str, parameters: Input, encrypt
             raise NoSuchEntity(f"The private key with id {id} cannot be found.")
     number = call.records.count(saml_private_keys, provider_id=provider_id)
     if "AddPrivateKey" in parameters:
-        require_quota("private keys per SAML provider", "PrivateKeysPerSAMLProvider", number)
+        require_quota(call.records, "private keys per SAML provider", "PrivateKeysPerSAMLProvider", number)
         _add_key(call, provider_id, parameters["AddPrivateKey"])
         number += 1
     if encryption_mode == "Required" and not number:

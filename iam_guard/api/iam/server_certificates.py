@@ -32,7 +32,7 @@ def upload_server_certificate(call: ServiceCall, parameters: Input) -> Output:
     name: str = parameters["ServerCertificateName"]
     _require_free(call, name)
     current = call.records.count(server_certificates, account=call.account)
-    require_quota("server certificates per account", "ServerCertificatesPerAccount", current)
+    require_quota(call.records, "server certificates per account", "ServerCertificatesPerAccount", current)
     tags = new_tags(parameters)
     certificate = read_certificate(parameters["CertificateBody"])
     chain = read_certificates(parameters["CertificateChain"]) if "CertificateChain" in parameters else []

@@ -78,7 +78,7 @@ def create_service_specific_credential(call: ServiceCall, parameters: Input) -> 
     service: str = parameters["ServiceName"]
     form = _form_of(call, service)
     current = call.records.count(service_credentials, user_id=owner["id"], service=service)
-    require_quota(_QUOTA, "ServiceSpecificCredentialsPerUser", current)
+    require_quota(call.records, _QUOTA, "ServiceSpecificCredentialsPerUser", current)
     name = _free_name(call, owner, service, form)
     days = parameters.get("CredentialAgeDays")
     id = call.new_id("service-credential", f"{service}/{name}")

@@ -42,7 +42,7 @@ def upload_signing_certificate(call: ServiceCall, parameters: Input) -> Output:
     if call.records.count(signing_certificates, account=call.account, fingerprint=fingerprint):
         raise DuplicateCertificate("The same certificate is associated with an IAM user in the account.")
     current = call.records.count(signing_certificates, account=call.account, user_id=owner_id(owner))
-    require_quota("signing certificates per user", "CertificatesPerUser", current)
+    require_quota(call.records, "signing certificates per user", "CertificatesPerUser", current)
     id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode("ascii")
     columns = {"body": in_pem([certificate]), "fingerprint": fingerprint}
     row = insert_credential(call, SIGNING_CERTIFICATE, owner, id, **columns)

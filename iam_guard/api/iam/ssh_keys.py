@@ -43,7 +43,7 @@ def upload_ssh_public_key(call: ServiceCall, parameters: Input) -> Output:
     rows = call.records.all(ssh_keys, user_id=owner["id"])
     if body in {row["body"] for row in rows}:
         raise DuplicateSSHPublicKey("The SSH public key is already associated with the specified IAM user.")
-    require_quota("SSH keys per user", "SSHPublicKeysPerUser", len(rows))
+    require_quota(call.records, "SSH keys per user", "SSHPublicKeysPerUser", len(rows))
     id = call.new_id("ssh-key", body)
     row = insert_credential(call, SSH_KEY, owner, id, body=body, fingerprint=fingerprint(body))
     return {"SSHPublicKey": _describe(owner, row, body)}

@@ -14,7 +14,6 @@ from sqlalchemy import RowMapping
 
 from iam_guard.store.builtin import MANAGED
 from iam_guard.store.identifiers import AWS_MANAGED, fold
-from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import sync
@@ -129,6 +128,6 @@ def _write(
 
 def _drop_oldest(run: Run, versions: list[RowMapping]) -> None:
     """Delete the oldest versions, so that another one stays within the quota."""
-    surplus = len(versions) + 1 - QUOTAS["managed policy versions"]
+    surplus = len(versions) + 1 - run.store.quotas["managed policy versions"]
     oldest = sorted(versions, key=lambda version: int(version["version"]))[: max(surplus, 0)]
     sync(run.connection, policy_versions, (), oldest)

@@ -23,6 +23,14 @@ from iam_guard.store.seed.seed_values import Ref
 T = TypeVar("T")
 
 
+class SeedProblems(Problems):
+    """Collects the problems of a seed, which `quotas` limit."""
+
+    def __init__(self, name: str, quotas: Mapping[str, int]) -> None:
+        super().__init__(name)
+        self.quotas = quotas
+
+
 class Fields:
     """The values of one mapping. `what` describes it in messages, such as `a user`; `keys` are the allowed keys."""
 
@@ -30,6 +38,7 @@ class Fields:
         self.line = node.line
         self.what = what
         self._problems = problems
+        self._quotas = problems.quotas if isinstance(problems, SeedProblems) else QUOTAS
         self._values: dict[str, Node] = {}
         if not isinstance(node, MapNode):
             problems.add(node.line, f"expected a mapping that describes {what}, got {described(node)}")
@@ -48,8 +57,8 @@ class Fields:
         self._problems.declare(self.line_of(key), what, name, (within, fold(name) if folded else name))
 
     def check_quota(self, key: str, quota: str, count: int) -> None:
-        if count > QUOTAS[quota]:
-            self.problem(key, f"expected at most {QUOTAS[quota]} {quota}, got {count}")
+        if count > self._quotas[quota]:
+            self.problem(key, f"expected at most {self._quotas[quota]} {quota}, got {count}")
 
     def check_version(self) -> None:
         if self.text("version", required=True) not in (None, "1"):

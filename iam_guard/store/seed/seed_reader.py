@@ -18,15 +18,14 @@ from iam_guard.model.arn import Arn, account_of, is_account_id, is_iam_or_sts
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.saml_metadata import read_metadata
 from iam_guard.policy.document import LATEST, Document
-from iam_guard.policy.problems import Problems
 from iam_guard.policy.quota import INLINE
 from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
-from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION
+from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
 from iam_guard.store.root_email import EMAIL
 from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
-from iam_guard.store.seed.fields import Fields, checked_name, node_text
+from iam_guard.store.seed.fields import Fields, SeedProblems, checked_name, node_text
 from iam_guard.store.seed.organization import OrganizationReader
 from iam_guard.store.seed.seed_values import (
     Seed,
@@ -73,29 +72,45 @@ _PLACEHOLDER = Document(PolicyType.IDENTITY, LATEST, (), digest="", text="")
 
 
 def load_seed(
-    path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None, partition: str = "aws"
+    path: str | os.PathLike[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    partition: str = "aws",
+    quotas: Mapping[str, int] = QUOTAS,
 ) -> Seed:
     """Read a seed file. Raises `SeedError` with all problems.
 
-    `environment` has the variables for `{env: NAME}`; `partition` is the partition of the store's ARNs.
+    `environment` has the variables for `{env: NAME}`; `partition` is the partition of the store's ARNs,
+    `quotas` are those of the store.
     """
     path = Path(path)
     files = Files(path)
-    return read_seed(files.read_seed(), path.name, files, environment, partition=partition)
+    return read_seed(files.read_seed(), path.name, files, environment, partition=partition, quotas=quotas)
 
 
 def load_seed_text(
-    text: str, *, name: str = "seed", environment: Mapping[str, str] | None = None, partition: str = "aws"
+    text: str,
+    *,
+    name: str = "seed",
+    environment: Mapping[str, str] | None = None,
+    partition: str = "aws",
+    quotas: Mapping[str, int] = QUOTAS,
 ) -> Seed:
     """Read a seed from its text; it can't refer to files. Raises as `load_seed` does."""
-    return read_seed(text, name, Files(None), environment, partition=partition)
+    return read_seed(text, name, Files(None), environment, partition=partition, quotas=quotas)
 
 
 def read_seed(
-    text: str, name: str, files: Files, environment: Mapping[str, str] | None = None, *, partition: str = "aws"
+    text: str,
+    name: str,
+    files: Files,
+    environment: Mapping[str, str] | None = None,
+    *,
+    partition: str = "aws",
+    quotas: Mapping[str, int] = QUOTAS,
 ) -> Seed:
     """Read the text of a seed; `files` reads the files that it refers to."""
-    problems = Problems(name)
+    problems = SeedProblems(name, quotas)
     tree = read_tree(text, problems)
     documents = Documents(files, problems, partition)
     seed = SeedReader(documents, os.environ if environment is None else environment).seed(tree, name)

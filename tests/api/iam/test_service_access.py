@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from iam_guard.analysis.allowed_services import SERVICE_NAMES
-from iam_guard.api.iam.jobs import QUOTAS
 from iam_guard.api.iam.last_attempts import TRACKING_SECONDS
 from iam_guard.model.principal import Principal
+from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import jobs, service_uses
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, Running, allow
 
