@@ -16,6 +16,7 @@ from iam_guard.authn.people.stored_passwords import require_second_factor, set_p
 from iam_guard.cli.accounts import create_account, list_accounts, rename_account, show_account
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
+from iam_guard.cli.import_users import import_users
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.password_input import read_password
 from iam_guard.cli.people_rights import erase_person, export_person
@@ -44,6 +45,7 @@ account.add_command(list_tool_sessions)
 account.add_command(sign_on)
 account.add_command(export_person)
 account.add_command(erase_person)
+account.add_command(import_users)
 
 
 @account.command("root-password")

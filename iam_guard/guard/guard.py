@@ -36,6 +36,7 @@ from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, requi
 from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.guard.sharing import ResourceSharing
+from iam_guard.guard.user_import import UserImporting
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
@@ -53,7 +54,7 @@ from iam_guard.store.sealed_messages import write_message
 _log = logging.getLogger("iam_guard.guard")
 
 
-class Guard(PrincipalSealing):
+class Guard(PrincipalSealing, UserImporting):
     """Decides and records for one application. `open_guard` makes one; safe to share between threads."""
 
     def __init__(

@@ -122,7 +122,7 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
             return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
     match kind:
         case "access_key" | "api_key":
-            return (f"credential:{key}",)
+            return f"credential:{key}", "newkeys"
         case "browser_session":
             return (f"session:{key}",)
         case "certificate_trust":

@@ -46,6 +46,8 @@ UNIT_ID = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}")
 
 _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 _TAG_CATEGORIES = frozenset("LNZ")
+_PLAIN_TAG = re.compile(r"[A-Za-z0-9 _.:/=+@-]*")
+"""Tag text in ASCII, which needs no look at each character."""
 
 CONTROL_POLICY_FOLDERS = {"SCP": "service_control_policy", "RCP": "resource_control_policy"}
 """Type of a control policy -> the part of its ARN that names the type."""
@@ -132,4 +134,6 @@ def control_policy_arn(partition: str, management: str | None, organization: str
 
 def is_tag_text(text: str) -> bool:
     """Return whether a tag key or value contains only letters, numbers, white space and `_.:/=+-@`."""
-    return all(char in _TAG_PUNCTUATION or unicodedata.category(char)[0] in _TAG_CATEGORIES for char in text)
+    return _PLAIN_TAG.fullmatch(text) is not None or all(
+        char in _TAG_PUNCTUATION or unicodedata.category(char)[0] in _TAG_CATEGORIES for char in text
+    )

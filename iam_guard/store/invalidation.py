@@ -10,6 +10,7 @@ A name stands for something that answers depend on:
     bound:ID          the present ARN of a user or role in the resource-based policies that name it, by unique id;
                       `bound`: that of any
     credential:ID     an access key or API key
+    newkeys           access keys and API keys that do not exist
     session:DIGEST    a browser session
     trust:ACCOUNT     the trust policies of an account's roles, and its OIDC providers; `trust`: those of all accounts
     certificates      trust anchors, revocation lists and profiles

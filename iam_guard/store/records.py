@@ -152,6 +152,19 @@ class Records:
         self.invalidation.add_insert(self, table, values)
         self._change(statements.inserted(table), values)
 
+    def insert_all(self, table: Table, rows: Sequence[Values], names: Iterable[str]) -> None:
+        """Insert many rows with the same columns; `names` are what they invalidate together."""
+        parameters: Any = rows
+        if rows:
+            self._change(statements.inserted(table), parameters)
+        self.invalidation.add_names(names)
+
+    def update_statistics(self, *tables: Table) -> None:
+        """Update what PostgreSQL's planner knows of tables that grow at once; without it, it may scan all rows."""
+        if self._connection.dialect.name == "postgresql":
+            names = ", ".join(self._connection.dialect.identifier_preparer.format_table(table) for table in tables)
+            self._connection.exec_driver_sql(f"ANALYZE {names}")
+
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Update the matching rows; return their number."""
         self.invalidation.add_update(self, table, values, where)

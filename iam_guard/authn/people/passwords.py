@@ -36,6 +36,9 @@ from iam_guard.settings import MIN_PASSWORD_MEMORY, PASSWORD_MEMORY, PASSWORD_PA
 
 MAX_CHARACTERS: Final = 128
 """The maximum length of a password as typed: that of AWS's API."""
+MAX_COST: Final = 512 * 1024
+"""The maximum of memory in KiB times passes of an imported digest: 13 times that of OWASP's minimum."""
+MAX_LANES: Final = 16
 MAX_WAIT: Final = 5.0
 """Seconds that a comparison waits until fewer hashes are being computed."""
 
@@ -150,6 +153,28 @@ def shared_hasher(
     sign in, and are never more than one at a time.
     """
     return PasswordHasher(memory_kib, passes, parallel=1 if for_writers else None)
+
+
+def imported_digest_problem(digest: str) -> str | None:
+    """Return why a digest from another system can't be compared with passwords here; None if it can.
+
+    A higher cost than `MAX_COST` would let one person's sign-in take the memory and time of many.
+    """
+    match = _HEADER.fullmatch(digest)
+    if match is None:
+        return (
+            "expected an Argon2id digest in PHC form, version 19: passwords can't be compared with others, as bcrypt's"
+        )
+    (memory, passes, lanes), encoded = _cost_of(match), digest[len(match["header"]) :]
+    try:
+        salt, value = _salt_of(match), base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (StoreUnavailable, binascii.Error):
+        return "expected salt and digest in base64"
+    if len(value) != _DIGEST_BYTES or not 8 <= len(salt) <= 64:
+        return f"expected {_DIGEST_BYTES} bytes of digest and 8 to 64 of salt"
+    if not (1 <= lanes <= MAX_LANES and passes >= 1 and memory >= 8 * lanes and memory * passes <= MAX_COST):
+        return f"expected 1 to {MAX_LANES} lanes, and a memory in KiB times passes of at most {MAX_COST}"
+    return None
 
 
 def _forms(password: str) -> list[str]:

@@ -188,7 +188,7 @@ class Fields:
         folded: set[str] = set()
         for key, node in self.pairs("tags"):
             value = node_text(node, f"the tag `{key.text[:200]}`", self._problems)
-            error = _tag_error(key.text, value or "")
+            error = tag_error(key.text, value or "")
             if error is None and key.text.lower() in folded:
                 error = f"two tag keys differ by letter case only: `{key.text}`"
             if error is not None:
@@ -244,7 +244,8 @@ def _unknown(key: str, keys: Collection[str]) -> str:
     return f"unknown key `{key[:200]}`{hint}"
 
 
-def _tag_error(key: str, value: str) -> str | None:
+def tag_error(key: str, value: str) -> str | None:
+    """Return what is wrong with a tag; None for a valid one."""
     if not key or len(key) > TAG_KEY_LENGTH or not is_tag_text(key):
         return f"expected a tag key of 1 to {TAG_KEY_LENGTH} letters, digits, spaces and `_.:/=+-@`, got `{key[:200]}`"
     if key.lower().startswith("aws:"):
