@@ -89,7 +89,10 @@ class UserRowReader:
         return None
 
     def _name(self, line: int, value: object, problems: Problems) -> str:
-        name = checked_name(_text(line, value, "name", problems), "user", line, problems)
+        name = _text(line, value, "name", problems)
+        if not name:
+            return name
+        checked_name(name, "user", line, problems)
         before = self._lines.setdefault(fold(name), line)
         if before != line:
             problems.add(line, f"the name `{name[:200]}` is also that of line {before}; letter case does not matter")
