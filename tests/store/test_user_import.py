@@ -16,19 +16,21 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from iam_guard.authn import api_key
-from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput, LimitExceeded, SeedError
+from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput, LimitExceeded, SeedError, StoreIsReadOnly
 from iam_guard.factory import guard_on
 from iam_guard.guard.api_key_file import ApiKeyFile
 from iam_guard.guard.user_import import UserImport
 from iam_guard.model.principal import Principal
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.records import Records
-from iam_guard.store.schema import accounts, api_keys, identities, memberships
+from iam_guard.store.schema import accounts, api_keys, identities, login_profiles, memberships
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service
@@ -298,7 +300,7 @@ from iam_guard.guard import api_key_file
 from iam_guard.guard.user_import import UserImport
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.open_store import open_database, open_store
 url, path, key, step = sys.argv[1:]
 original, calls = getattr(api_key_file.ApiKeyFile, step), []
 def killed(self, *arguments):
@@ -364,3 +366,28 @@ def test_statistics_are_updated(load: Callable[..., Any], store: SqlStore, monke
     monkeypatch.setattr(Records, "update_statistics", lambda self, *tables: (calls.append(1), original(self, *tables)))
     load([{"name": f"u{number}"} for number in range(100)], batch=10)
     assert len(calls) == 3
+
+
+@table(("memory", "passes", "lanes", "salt"), [(64, 3, 4, b"s" * 8), (19456, 2, 1, b"s" * 16), (64, 1, 1, b"s" * 64)])
+def test_imported_digest_is_compared(
+    memory: int, passes: int, lanes: int, salt: bytes, load: Callable[..., Any], store: SqlStore
+) -> None:
+    """As other Argon2 libraries write it; the longest name is accepted, too."""
+    kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
+    name = f"{memory}-{lanes}-{len(salt)}".ljust(64, "x")
+    assert load([{"name": name, "password_digest": kdf.derive_phc_encoded(b"correct horse")}]).created == 1
+    with store.read_transaction() as records:
+        [user] = records.all(identities, account=ACCOUNT, name=name)
+        [profile] = records.all(login_profiles, user_id=user["id"])
+    hasher = PasswordHasher()
+    assert hasher.matches("correct horse", profile["digest"])
+    assert not hasher.matches("wrong horse", profile["digest"])
+
+
+def test_store_of_a_file_is_read_only(tmp_path: Path) -> None:
+    file = tmp_path / "iam.yaml"
+    file.write_text(f'version: 1\naccounts: [{{id: "{ACCOUNT}", name: acme}}]\n')
+    with closing(open_store(str(file), Settings())) as followed:
+        run = UserImport(followed, Recorder(), ACCOUNT, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        with pytest.raises(StoreIsReadOnly):
+            run.run([(1, {"name": "ann"})])
