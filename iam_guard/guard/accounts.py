@@ -71,11 +71,11 @@ class Accounts:
         """
         name, email = checked_account_name(name), None if email is None else checked_new_email(email)
         id = self.new_id() if id is None else checked_new_id(id)
-        partition, now = self._store.partition, int(self._clock().timestamp())
+        partition, quotas, now = self._store.partition, self._store.quotas, int(self._clock().timestamp())
         self._change_recorder.prepare()
         seeds = import_module("iam_guard.store.seed.new_account")  # guards don't need what reads seeds
         content = {} if seed is None else seed
-        read = seeds.read_account_seed(content, id=id, name=name, email=email, partition=partition)
+        read = seeds.read_account_seed(content, id=id, name=name, email=email, partition=partition, quotas=quotas)
         given = _given_passwords(read, password, passwords or {})
         hasher = shared_hasher(self._settings.password_memory, self._settings.password_passes)
         digests = {user: hasher.digest(text) for user, text in given.items()}

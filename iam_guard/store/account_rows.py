@@ -11,7 +11,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
-from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
+from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.account import Account, AccountState
 from iam_guard.model.arn import is_account_id
 from iam_guard.store.identifiers import fold
@@ -105,7 +105,10 @@ def require_unused_name(records: Records, name: str, *, by: str | None = None) -
 
 
 def insert_account(records: Records, *, id: str, name: str, email: str | None, now: int) -> None:
-    """Insert an active account, with checked values. Raises `EntityAlreadyExists`."""
+    """Insert an active account, with checked values. Raises `EntityAlreadyExists`, `LimitExceeded`."""
+    limit = records.quotas["accounts per store"]
+    if records.count(accounts) >= limit:
+        raise LimitExceeded(f"Cannot exceed quota for AccountsPerStore: {limit}")
     if records.count(accounts, id=id):
         raise EntityAlreadyExists(f"the account {id} already exists", place="id")
     if is_deleted_id(records, id):

@@ -161,9 +161,9 @@ class Records:
 
     def update_statistics(self, *tables: Table) -> None:
         """Update what PostgreSQL's planner knows of tables that grow at once; without it, it may scan all rows."""
-        if self._connection.dialect.name == "postgresql":
-            names = ", ".join(self._connection.dialect.identifier_preparer.format_table(table) for table in tables)
-            self._connection.exec_driver_sql(f"ANALYZE {names}")
+        if self.connection.dialect.name == "postgresql":
+            names = ", ".join(self.connection.dialect.identifier_preparer.format_table(table) for table in tables)
+            self.connection.exec_driver_sql(f"ANALYZE {names}")
 
     def update(self, table: Table, values: Mapping[str, Any], **where: Any) -> int:
         """Update the matching rows; return their number."""

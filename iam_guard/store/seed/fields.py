@@ -26,8 +26,8 @@ T = TypeVar("T")
 class SeedProblems(Problems):
     """Collects the problems of a seed, which `quotas` limit."""
 
-    def __init__(self, name: str, quotas: Mapping[str, int]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, quotas: Mapping[str, int], places: Mapping[int, str] | None = None) -> None:
+        super().__init__(name, places)
         self.quotas = quotas
 
 

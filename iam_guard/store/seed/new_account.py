@@ -20,6 +20,7 @@ from iam_guard.store.records import Records
 from iam_guard.store.seed.apply import apply_run, listed_changes
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.documents import Documents, Files
+from iam_guard.store.seed.fields import SeedProblems
 from iam_guard.store.seed.seed_reader import SeedReader
 from iam_guard.store.seed.seed_values import Seed, SeedAccount
 
@@ -34,11 +35,18 @@ class NewAccountSeed(NamedTuple):
 
 
 def read_account_seed(
-    content: Mapping[str, Any] | str, *, id: str, name: str, email: str | None, partition: str
+    content: Mapping[str, Any] | str,
+    *,
+    id: str,
+    name: str,
+    email: str | None,
+    partition: str,
+    quotas: Mapping[str, int],
 ) -> NewAccountSeed:
-    """Read the seed of an account. Raises `SeedError` with all problems, and `InvalidInput` for another type.
+    """Read the seed of an account, within the quotas of the store.
 
-    The place of a problem is a line of the text, or a JSON pointer into the mapping.
+    Raises `SeedError` with all problems, and `InvalidInput` for another type. The place
+    of a problem is a line of the text, or a JSON pointer into the mapping.
     """
     text = content if isinstance(content, str) else _written(content)
     try:
@@ -46,7 +54,7 @@ def read_account_seed(
     except UnicodeEncodeError:
         raise InvalidInput("expected text without halves of surrogate pairs", place="seed") from None
     places: dict[int, str] | None = None if isinstance(content, str) else {}
-    problems = Problems("seed", places)
+    problems = SeedProblems("seed", quotas, places)
     tree = read_tree(text, problems)
     if places is not None:
         places.update(_places(tree, ""))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iam_guard import Guard, open_guard
-from iam_guard.errors import EntityAlreadyExists, IamGuardError, InvalidInput, SeedError
+from iam_guard.errors import EntityAlreadyExists, IamGuardError, InvalidInput, LimitExceeded, SeedError
 from iam_guard.store.schema import accounts, deleted_accounts, identities, service_credentials
 from tests.guard.accounts.account_parts import ALL, ID, KEY_ID, KEY_SECRET, OTHER, PASSWORD, PLAN, SEED, rows, trust
 from tests.tables import table
@@ -193,3 +193,16 @@ def test_errors_never_contain_secrets(opened: Guard) -> None:
             opened.accounts.create("b", **options)
         shown = f"{caught.value!r} {caught.value} {caught.value.__cause__!r} {caught.value.__context__!r}"
         assert not any(secret in shown for secret in secrets)
+
+
+def test_quotas_of_the_store_limit_accounts_and_their_members() -> None:
+    """`quotas` of the settings: of the store, and of the seed."""
+    guard = open_guard("sqlite://", quotas=("accounts per store=1", "users per account=1"))
+    two = {"users": [{"name": "ada"}, {"name": "eve"}]}
+    with pytest.raises(SeedError, match="expected at most 1 users per account, got 2"):
+        guard.accounts.create("acme", seed=two)
+    guard.accounts.create("acme", seed={"users": two["users"][:1]})
+    with pytest.raises(LimitExceeded, match="Cannot exceed quota for AccountsPerStore: 1"):
+        guard.accounts.create("globex")
+    assert [account.name for account in guard.accounts.list()] == ["acme"]
+    guard.close()
