@@ -30,6 +30,7 @@ from iam_guard.authn.sigv4 import derived_key
 from iam_guard.errors import CredentialError, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal
+from iam_guard.store.protocol import AccountRecord
 
 ADA = Principal.from_arn("arn:aws:iam::111122223333:user/ada")
 ACCESS_KEY = AccessKey("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", active=True, principal=ADA)
@@ -91,7 +92,13 @@ def _verifying(sent: Sent, callers: CallerCache | None = None) -> Call:
     known, now = CallerCache() if callers is None else callers, datetime.now(UTC)
     access_keys, api_keys = {ACCESS_KEY.id: ACCESS_KEY}, {API_KEY.id: API_KEY}
 
-    door = Authenticator(find_access_key=access_keys.get, find_api_key=api_keys.get, skew=300, callers=known)
+    door = Authenticator(
+        find_access_key=access_keys.get,
+        find_api_key=api_keys.get,
+        find_account=lambda principal: AccountRecord(0, principal.account or "", exists=True),
+        skew=300,
+        callers=known,
+    )
 
     def verify() -> Principal:
         return door.authenticate(

@@ -110,7 +110,12 @@ def token_rows() -> Iterator[Row]:
 
         none = lambda _: None  # noqa: E731
         authenticator = Authenticator(
-            find_access_key=none, find_api_key=none, skew=300, callers=callers, admit_token=admit
+            find_access_key=none,
+            find_api_key=none,
+            find_account=lambda principal: cached.account(principal.account or ""),
+            skew=300,
+            callers=callers,
+            admit_token=admit,
         )
 
         def enter() -> Principal:

@@ -99,6 +99,14 @@ class InvalidClientTokenId(_WithAwsMessage):
     aws_message = "The security token included in the request is invalid."
 
 
+class AccountNotActive(InvalidClientTokenId):
+    """The credential is valid, but its account is suspended, closed or being deleted."""
+
+    def __init__(self, state: str, *, place: str | None = None) -> None:
+        shown = "suspended" if state == "suspended" else "closed"
+        super().__init__(f"the account of this credential is {shown}", place=place)
+
+
 class SignatureDoesNotMatch(_WithAwsMessage):
     """The signature, its scope, its body hash or its time is wrong."""
 
@@ -267,6 +275,12 @@ class LimitExceeded(_Conflict):
     """A quota would be exceeded."""
 
     code = "LimitExceeded"
+
+
+class AccountStateConflict(_Conflict):
+    """The account is in a state that does not allow the change, or is the management account of an organization."""
+
+    code = "ConflictException"
 
 
 class UnmodifiableEntity(_BadRequest):

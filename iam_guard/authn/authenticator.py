@@ -27,12 +27,13 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_credentials import known_credentials
 from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.token_verifier import TokenVerifier
-from iam_guard.errors import CacheMiss
+from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.protocol import AccountRecord
 
 Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]
 """Decides with a role's trust policy about a federated identity."""
@@ -50,6 +51,7 @@ class Authenticators:
         signing_names: Iterable[frozenset[str]] = (),
     ) -> None:
         services: frozenset[str] = frozenset().union(*signing_names)
+        self._store = store
         self._decide = decide
         self._clock = clock
         self._callers = CallerCache(settings.cache_size)
@@ -63,6 +65,7 @@ class Authenticators:
         self.waiting = Authenticator(
             find_access_key=store.access_key,
             find_api_key=store.api_key,
+            find_account=self._account,
             callers=self._callers,
             skew=settings.clock_skew,
             api_skew=settings.api_clock_skew,
@@ -79,6 +82,7 @@ class Authenticators:
             self.waiting,
             find_access_key=store.cache_only.access_key,
             find_api_key=store.cache_only.api_key,
+            find_account=lambda principal: store.cache_only.account(principal.account or ""),
             admit_token=self._cached_token_session,
             find_certificate_session=self._cached_certificate_session,
         )
@@ -93,6 +97,17 @@ class Authenticators:
         """Return whether a key is in the cache of verified callers; true for other kinds of credentials."""
         claim = claim_of(credential)
         return claim.kind not in ("sigv4", "api-key") or self._callers.has_verified(claim.id or "")
+
+    def _account(self, principal: Principal) -> AccountRecord:
+        """Return the account of a principal; load it with the principal, whose record a decision reads next."""
+        account = principal.account or ""
+        try:
+            self._store.load_decision(principal, (account,), None)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001, S110  the decision meets it again, and is a denial
+            pass
+        return self._store.account(account)
 
     def _token_session(
         self, credential: TokenCredential, request: HttpRequest, call: Call | None, now: datetime

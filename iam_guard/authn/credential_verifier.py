@@ -41,16 +41,19 @@ from iam_guard.authn.presented_credentials import (
 from iam_guard.authn.signature_replays import SignatureReplays
 from iam_guard.authn.temporary_credentials import SessionTokenCache, depends_on_parent_key, is_parent_key
 from iam_guard.errors import (
+    AccountNotActive,
     ExpiredToken,
     InvalidClientTokenId,
     InvalidIdentityToken,
     SignatureDoesNotMatch,
     UntrustedCertificate,
 )
+from iam_guard.model.account import AccountState
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
+from iam_guard.store.protocol import AccountRecord
 
 __all__ = [
     "ANONYMOUS",
@@ -89,6 +92,7 @@ _PLACEHOLDER_DIGEST = bytes(32)
 class Authenticator:
     """Verifies credentials with the lookups and limits that are the same for all requests.
 
+    A credential that was verified is refused if the account of its principal is not active (`find_account`).
     `skew` is in seconds; `api_skew` replaces it in signatures for IAM and STS. `callers` caches verified callers and
     never changes a result. `open_session` returns the session of a session token, None for an invalid one; without it
     session tokens are refused. `admit_token` returns the role session of an OIDC token or raises;
@@ -99,6 +103,7 @@ class Authenticator:
 
     find_access_key: Callable[[str], AccessKey | None]
     find_api_key: Callable[[str], ApiKey | None]
+    find_account: Callable[[Principal], AccountRecord | None]
     callers: CallerCache
     skew: float
     api_skew: float = 900.0
@@ -146,6 +151,7 @@ class Authenticator:
             return caller.principal
         if isinstance(credential, ApiKeyCredential):
             caller = _by_api_key(credential, self.find_api_key(credential.id), now, self.callers)
+            self._of_active_account(caller.principal)
             if self.known is not None:
                 self.known.api_keys.add(request, caller)
             return caller.principal
@@ -154,10 +160,10 @@ class Authenticator:
         if isinstance(credential, TokenCredential):
             if self.admit_token is None:
                 raise InvalidIdentityToken("tokens of OIDC providers are not accepted here")
-            return self.admit_token(credential, request, call, now)
+            return self._of_active_account(self.admit_token(credential, request, call, now))
         if self.find_certificate_session is None:
             raise UntrustedCertificate("client certificates are not accepted")
-        return self.find_certificate_session(credential, call)
+        return self._of_active_account(self.find_certificate_session(credential, call))
 
     def precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None, *, now: datetime) -> None:
         """Run the checks of `authenticate` that need no body: form, time, key, and the signature over `stated`.
@@ -176,6 +182,11 @@ class Authenticator:
                 raise InvalidClientTokenId()
             if host is None:
                 raise SignatureDoesNotMatch()
+
+    def _of_active_account(self, principal: Principal) -> Principal:
+        """Return the principal back. Raises `AccountNotActive`."""
+        require_active(self.find_account(principal))
+        return principal
 
     def _skew(self, credential: SigV4Credential) -> float:
         return self.api_skew if credential.service in SERVED else self.skew
@@ -202,8 +213,10 @@ class Authenticator:
             raise InvalidClientTokenId()
         if host is None:
             raise SignatureDoesNotMatch()
+        account = self.find_account(record.principal)  # before anything has an effect
         if stated is not None:
             _check_body(stated, payload_hash, chunks, credential, key)
+        require_active(account)
         if caller is None:
             principal = _authenticated(record, parent_key, credential, self._region(credential))
             caller = Caller(record, principal, key, parent_key)
@@ -259,6 +272,19 @@ class Authenticator:
             return session, None
         parent_key = self.find_access_key(session.parent_key_id or "")
         return (session, parent_key) if is_parent_key(parent_key, session) else _NO_SIGNER
+
+
+def require_active(account: AccountRecord | None) -> None:
+    """Raise `AccountNotActive` for the account of a verified credential, unless it accepts credentials.
+
+    Raises `InvalidClientTokenId` for an account that does not exist (any more).
+    """
+    if account is None:
+        return
+    if not account.exists:
+        raise InvalidClientTokenId()
+    if account.state is not AccountState.ACTIVE:
+        raise AccountNotActive(account.state)
 
 
 def signed_service(credential: AnyCredential | None) -> str | None:

@@ -26,9 +26,11 @@ from iam_guard.authn.caller_cache import Caller
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock
+from iam_guard.model.account import AccountState
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.store.cache_regions import names_of
 from iam_guard.store.generations import Held, are_current
+from iam_guard.store.protocol import AccountRecord
 
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 MAX_NAME = 4096
@@ -45,6 +47,8 @@ class _CachedRecords(Protocol):
     def access_key(self, id: str, /) -> AccessKey | None: ...
 
     def api_key(self, id: str, /) -> ApiKey | None: ...
+
+    def account(self, id: str, /) -> AccountRecord: ...
 
 
 class CallerStore(Protocol):
@@ -123,13 +127,20 @@ class KnownCallerCache(Generic[K, C]):
                 del self._known[next(iter(self._known))]
 
     def _hold(self, caller: Caller) -> Held | None:
-        """Return the generations that a caller depends on; None unless its records are the store's current ones."""
+        """Return the generations that a caller depends on, among them that of its account.
+
+        None unless its records are the store's current ones, and its account is active.
+        """
         records = [record for record in (caller.record, caller.parent_key) if not isinstance(record, Session | None)]
         names: list[str] = []
         for record in records:
             names.extend(names_of("api_key" if isinstance(record, ApiKey) else "access_key", record.id, record))
+        account = caller.principal.account or ""
+        names.extend(names_of("account", account, None))
         held, cached = self._store.hold(names), self._store.cache_only
         try:
+            if cached.account(account).state is not AccountState.ACTIVE:
+                return None
             for record in records:
                 find = cached.api_key if isinstance(record, ApiKey) else cached.access_key
                 if find(record.id) is not record:  # read after `hold`: current now, or ended with the generations

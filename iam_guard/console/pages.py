@@ -36,7 +36,7 @@ from iam_guard.console.visit import (
     form_cookie_name,
 )
 from iam_guard.console.workers import in_page_worker
-from iam_guard.errors import ServerBusy
+from iam_guard.errors import AccountNotActive, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Call, Resource
 from iam_guard.web.call_context import CURRENT_CALL
@@ -99,16 +99,17 @@ class Pages:
         return Visit(request, call, session, name)
 
     async def answer_error(self, request: Request, error: Exception) -> Response:
-        """Answer with a page that says nothing about the error but whether to try again."""
+        """Answer with a page that says nothing about the error but whether to try again, or the account is closed."""
         visit = Visit(request, self.facts(request), None, None)
-        is_missing = isinstance(error, HTTPException)
-        answer = self.page(visit, "page.html", "sign_in", "no_page" if is_missing else "unavailable")
+        is_missing, is_closed = isinstance(error, HTTPException), isinstance(error, AccountNotActive)
+        problem = "no_page" if is_missing else "account_not_active" if is_closed else "unavailable"
+        answer = self.page(visit, "page.html", "sign_in", problem)
         answer.status_code = getattr(error, "status_code", getattr(error, "status", 500))
         if isinstance(error, HTTPException):
             answer.headers.update(error.headers or {})
         if isinstance(error, ServerBusy):
             answer.headers["Retry-After"] = str(error.retry_after)
-        elif not is_missing:
+        elif not is_missing and not is_closed:
             _log.error("%s failed: %s", loggable(visit.call.path), type(error).__name__)
         return answer
 

@@ -66,7 +66,7 @@ class ListFormula:
         """
         question, only = self.question, self.question.resource_type.account
         own = self._load(question.principal.account, loader, store)
-        if not own.caller.exists:
+        if not own.is_decidable:
             return
         shared = self._shared(own, store) if has_policies else ()
         owners = {question.principal.account} if own.owner is not None else set()

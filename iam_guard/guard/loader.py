@@ -27,6 +27,7 @@ from iam_guard.evaluation.policy_layer import NO_POLICY, Layer
 from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.guard.request_context import Parties, RequestContext
+from iam_guard.model.account import AccountState
 from iam_guard.model.arn import account_of, is_iam_or_sts
 from iam_guard.model.context import NO_KEYS, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
@@ -270,7 +271,9 @@ class Loader:
             caller.record,
             caller.account,
         )
-        plan = make_plan(authorizer.policies, record.principal, action) if record.exists and self._has_cache else None
+        is_active = account is not None and account.state is AccountState.ACTIVE
+        may_plan = record.exists and is_active and self._has_cache
+        plan = make_plan(authorizer.policies, record.principal, action) if may_plan else None
         planned = None
         if plan is not None and account is not None:
             parties = Parties(record.principal, account.organization, account.id, account.organization, self._region)

@@ -10,14 +10,17 @@ from iam_guard.errors import AccessDenied, DecisionUnavailable, InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.explainer import NoPoliciesExplainer
 from iam_guard.guard.request_context import Parties, RequestContext
+from iam_guard.model.account import AccountState
 from iam_guard.model.context import Context, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
+from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord
 
 NO_POLICIES = NoPoliciesExplainer()
 NO_PRINCIPAL = Reason(PolicyType.IDENTITY, note="the principal does not exist (any more)")  # P-6, S-51
+_NO_OWNER = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
 
 
 class Question(NamedTuple):
@@ -65,17 +68,36 @@ class LoadedQuestion(NamedTuple):
         return AccessRequest(self.caller.principal, question.action, question.resource.arn, context, owner)
 
     def decide(self, request: AccessRequest, *, stale: bool = False) -> Decision:
-        if self.is_decidable:
+        reason = self.denial
+        if reason is None:
             return self.authorizer.decide(request, epoch=self.epoch, stale=stale)
-        reason = Reason(PolicyType.RESOURCE, note="the owner of the resource is unknown")
-        if not self.caller.exists:
-            reason = NO_PRINCIPAL
         return Decision(Outcome.IMPLICITLY_DENIED, request, (reason,), self.epoch, stale, explainer=NO_POLICIES)
 
     @property
+    def denial(self) -> Reason | None:
+        """Return why the request is denied whatever the policies are; None if they decide.
+
+        It is for a principal that was deleted or whose account is not active, for a resource of unknown owner or of a
+        closed account, and for IAM and STS actions on an account that is not active.
+        """
+        account, owner = self.account, self.owner
+        if not self.caller.exists:
+            return NO_PRINCIPAL
+        if account is not None and account.state is not AccountState.ACTIVE:
+            return Reason(PolicyType.IDENTITY, note=f"the account of the principal is {account.state}")
+        if owner is None:
+            return None if self.question.resource.arn == "*" else _NO_OWNER
+        if owner.state is AccountState.ACTIVE:
+            return None
+        is_own_service = self.question.action.partition(":")[0].lower() in SERVED
+        if owner.state.is_open and not is_own_service:
+            return None
+        return Reason(PolicyType.RESOURCE, note=f"the account of the resource is {owner.state}")
+
+    @property
     def is_decidable(self) -> bool:
-        """Whether policies count at all: not for a deleted principal, nor for a resource of unknown owner."""
-        return self.caller.exists and (self.owner is not None or self.question.resource.arn == "*")
+        """Whether policies count at all."""
+        return self.denial is None
 
 
 def checked_pairs(questions: Iterable[ActionOnResource]) -> list[ActionOnResource]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from iam_guard.audit.trail import Trail
+from iam_guard.authn.credential_verifier import require_active
 from iam_guard.errors import CredentialError, ExpiredToken, IamGuardError, InvalidClientTokenId, InvalidInput
 from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.model.used_credential import Envelope
@@ -78,7 +79,7 @@ class PrincipalSealing:
         not have ended when it is opened, except with `after_sign_out`. Raises `InvalidInput` for arguments out of range
         and for a principal that can't act later: an anonymous one, a service, one that is not in the store; a
         `CredentialError` for one whose credential has ended; `ContextError` for condition keys that no decision could
-        use; `StoreUnavailable`.
+        use; `StoreUnavailable`. `AccountNotActive` is a `CredentialError`.
         """
         _check_audience(audience)
         is_number = isinstance(expires_in, (int, float)) and not isinstance(expires_in, bool)
@@ -90,6 +91,7 @@ class PrincipalSealing:
         record = self._store.principal(principal)
         if not record.exists:
             raise InvalidInput(f"expected a principal of this store, got `{principal.arn[:200]}`")
+        self._require_active(principal.account)
         if principal.userid is None:
             principal = replace(principal, userid=record.principal.userid)
         now = self.clock()
@@ -126,6 +128,7 @@ class PrincipalSealing:
             raise InvalidClientTokenId("the principal was sealed for another audience")
         if content.expires <= now.timestamp():
             raise ExpiredToken("the sealed principal has expired")
+        self._require_active(content.principal.account)
         record = self._store.principal(content.principal)
         if not record.exists or record.identity_id != content.identity_id:
             raise InvalidClientTokenId("the user or role of the sealed principal does not exist any more")
@@ -167,8 +170,12 @@ class PrincipalSealing:
             has_task = row is not None and row["task"] is not None
             row = row or records.one(federated_sessions, id=id)
         is_live = row is not None and row["expires"] > now and row["seen"] > now - self.settings.session_idle
-        if has_task or not is_live:
+        if row is None or has_task or not is_live:
             raise InvalidClientTokenId("the browser session of the sealed principal has ended")
+        self._require_active(row["account"])  # of the person, who may be in a role of another account
+
+    def _require_active(self, account: str | None) -> None:
+        require_active(self._store.account(account or ""))
 
     # --- the text ------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator
 from iam_guard.authn.known_credentials import KnownCredentials
 from iam_guard.errors import CacheMiss, IamGuardError
+from iam_guard.model.account import AccountState
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache_regions import names_of
 from iam_guard.store.generations import Generations, Held
+from iam_guard.store.protocol import AccountRecord
 from tests.authn.signing import NOW, Received
 
 
@@ -24,6 +26,7 @@ class MemoryRecords:
     def __init__(self, *records: AccessKey | ApiKey) -> None:
         self.is_due = False
         self._records = {record.id: record for record in records}
+        self._account_states: dict[str, AccountState] = {}
         self._generations = Generations()
         self._state = object()
 
@@ -46,6 +49,15 @@ class MemoryRecords:
     def api_key(self, id: str) -> ApiKey | None:
         record = self._records.get(id)
         return record if isinstance(record, ApiKey) else None
+
+    def account(self, id: str) -> AccountRecord:
+        return AccountRecord(0, id, exists=True, state=self._account_states.get(id, AccountState.ACTIVE))
+
+    def set_account_state(self, id: str, state: AccountState) -> None:
+        """Change the state of an account."""
+        self._account_states[id] = state
+        self._generations.end([f"account:{id}"])
+        self._state = object()
 
     def change(self, id: str, record: AccessKey | ApiKey | None) -> None:
         """Replace a record, or delete it."""
@@ -79,6 +91,7 @@ class KnownFirst:
         self.in_full = Authenticator(
             find_access_key=records.access_key,
             find_api_key=records.api_key,
+            find_account=lambda principal: records.account(principal.account or ""),
             callers=CallerCache(),
             skew=300,
             public_hosts=public_hosts,

@@ -26,8 +26,16 @@ from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator, ChunkedBody, HttpRequest, SignatureReplays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
+from iam_guard.store.protocol import AccountRecord
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
+
+
+def active_account(principal: Principal) -> AccountRecord:
+    """Return the record of an account that accepts its credentials."""
+    return AccountRecord(0, principal.account or "", exists=True)
+
+
 STAMP = "20261124T123015Z"
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -152,6 +160,7 @@ def authenticated(
     return Authenticator(
         find_access_key=lambda key_id: access_key if access_key and access_key.id == key_id else None,
         find_api_key=lambda key_id: api_key if api_key and api_key.id == key_id else None,
+        find_account=active_account,
         skew=300,
         callers=CallerCache() if callers is None else callers,
         public_hosts=public_hosts,

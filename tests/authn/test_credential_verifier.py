@@ -31,6 +31,7 @@ from tests.authn.signing import (
     NOW,
     SECRET,
     Received,
+    active_account,
     authenticated,
     send,
     sign,
@@ -239,6 +240,7 @@ def test_invalid_request_is_refused_without_lookups(changed: dict[str, object]) 
         Authenticator(
             find_access_key=refuse,
             find_api_key=refuse,
+            find_account=active_account,
             skew=300,
             callers=CallerCache(),
         ).authenticate(
@@ -273,6 +275,7 @@ def _times_asked(request: HttpRequest) -> int:
         Authenticator(
             find_access_key=lambda _: ACCESS_KEY,
             find_api_key=lambda _: API_KEY,
+            find_account=active_account,
             skew=300,
             callers=CallerCache(),
         ).authenticate(
@@ -302,6 +305,7 @@ def test_store_error_is_no_credential_error() -> None:
         Authenticator(
             find_access_key=unreachable,
             find_api_key=unreachable,
+            find_account=active_account,
             skew=300,
             callers=CallerCache(),
         ).authenticate(

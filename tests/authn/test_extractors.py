@@ -35,6 +35,7 @@ from iam_guard.authn.presented_credentials import (
 from iam_guard.errors import CredentialError, IncompleteSignature
 from iam_guard.model.principal import PrincipalType
 from tests.authn.authorities import NOW, authority, make
+from tests.authn.signing import active_account
 from tests.tables import table
 
 KEY = api_key.format_key("K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret").encode()
@@ -138,6 +139,7 @@ def who(*sent: Sent) -> Any:
     return Authenticator(
         find_access_key=lambda _: None,
         find_api_key=lambda _: None,
+        find_account=active_account,
         skew=300,
         callers=CallerCache(),
     ).authenticate(

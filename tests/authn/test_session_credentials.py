@@ -28,7 +28,17 @@ from iam_guard.errors import (
 )
 from iam_guard.model.credential import AccessKey, Session
 from iam_guard.model.principal import Credential, Issued, Principal
-from tests.authn.signing import ACCESS_KEY, ALICE, NOW, Received, authenticated, send, sign, with_header
+from tests.authn.signing import (
+    ACCESS_KEY,
+    ALICE,
+    NOW,
+    Received,
+    active_account,
+    authenticated,
+    send,
+    sign,
+    with_header,
+)
 from tests.tables import table
 
 ID = "ASIAIOSFODNN7EXAMPLE"
@@ -368,6 +378,7 @@ def test_session_looks_up_parent_key_only(received: Received, session: Session |
         credential_verifier.Authenticator(
             find_access_key=lambda key_id: lookups.append(key_id),  # type: ignore[func-returns-value]
             find_api_key=lambda _: None,
+            find_account=active_account,
             skew=300,
             callers=CallerCache(),
             open_session=opening(session),

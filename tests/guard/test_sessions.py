@@ -256,8 +256,11 @@ def test_session_expires(world: World) -> None:
 
 
 def test_role_session_authenticates_without_the_store(world: World) -> None:
-    """S-1: the token has everything, so an event loop need not wait."""
+    """S-1: the token has everything but the state of its account, so an event loop need not wait."""
     request = world.request(world.role())
+    with pytest.raises(CacheMiss):
+        world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True)
+    world.guard.store.account(ACME)  # type: ignore[attr-defined]
     away = mock.Mock(side_effect=StoreUnavailable("away"))
     with mock.patch.multiple(world.inner, access_key=away, epoch=away, principal=away):
         principal = world.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH, cache_only=True)

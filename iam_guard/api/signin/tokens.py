@@ -39,6 +39,7 @@ from iam_guard.authn.session_cookie import token_digest
 from iam_guard.errors import MissingAuthenticationToken, ValidationError
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal
+from iam_guard.store.account_states import is_active
 from iam_guard.store.records import Row
 from iam_guard.store.schema import tool_sessions
 
@@ -148,6 +149,8 @@ def _refusal(call: ServiceCall, given: Mapping[str, Any], row: Row) -> GrantRefu
     """Return why a grant gets nothing."""
     is_code = given["grantType"] == CODE
     refusal = _refusal_of_code(call, given, row) if is_code else _refusal_of_token(call, given, row)
+    if refusal is None and not all(is_active(call.records, id) for id in (row["account"], row["person_account"]) if id):
+        return GrantRefusal(*_CHANGED)  # the session goes on once the account is resumed
     if refusal is None and not keeps_credentials(call.records, call.partition, row, call.now):
         return GrantRefusal(*_CHANGED, "the credentials of the user have changed")
     return refusal

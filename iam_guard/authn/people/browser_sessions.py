@@ -25,10 +25,12 @@ from iam_guard.authn.people.person import Person, owner_of
 from iam_guard.authn.people.session_admission import may_have_session, person_session
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
+from iam_guard.model.account import AccountState
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.browser_session_rows import role_of_row, session_of_row
+from iam_guard.store.cache_only_store import CacheOnlyStore
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.identifiers import random_id
 from iam_guard.store.last_used import LastUsedTracker
@@ -146,10 +148,13 @@ class BrowserSessions:
     def find_by_digest(self, digest: str, *, cache_only: bool = False) -> BrowserSession | None:
         """Return the session of the token with this SHA-256, as `find` does.
 
-        With `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store.
+        Also None while the account of its person, or of the role that it has switched to, is not active. With
+        `cache_only` it raises `CacheMiss`, without effect, instead of waiting for the store.
         """
-        found = (self._store.cache_only if cache_only else self._store).browser_session(digest)
-        now = self._clock()
+        store, now = self._store.cache_only if cache_only else self._store, self._clock()
+        found = store.browser_session(digest)
+        if found is not None and not _has_active_accounts(store, found):
+            return None
         if found is not None and is_over(found, now, self._idle):
             if cache_only:
                 raise CacheMiss
@@ -227,6 +232,13 @@ def _role_columns(person: Principal, role: Role | None, label: str, now: int, ex
         "role_since": now,
         "role_until": min(now + role.max_seconds, expires),
     }
+
+
+def _has_active_accounts(store: CachedStore | CacheOnlyStore, session: BrowserSession) -> bool:
+    own, other = session.person.account or "", session.principal.account or ""
+    if store.account(own).state is not AccountState.ACTIVE:
+        return False
+    return other == own or store.account(other).state is AccountState.ACTIVE
 
 
 def _at(session: BrowserSession, now: datetime) -> BrowserSession:

@@ -31,6 +31,7 @@ from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
+from iam_guard.store.account_states import require_accepted
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.session_tokens import TOKEN_LIMIT, session_of_array, session_row
 
@@ -160,6 +161,7 @@ class CredentialSignIn:
             )
         with self._store.read_transaction() as records:
             now = int(self._clock().timestamp())
+            require_accepted(records, session.principal.account, place="Session")
             if not may_have_session(records, self._store.partition, session, now):
                 raise InvalidClientTokenId(place="Session")
 

@@ -27,6 +27,7 @@ from iam_guard.authn.people.stored_passwords import (
     policy_of,
     set_password,
 )
+from iam_guard.model.account import AccountState
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.store.records import PRESENT, Row
@@ -102,7 +103,9 @@ class OwnCredentials:
                 return None
             person = find_person(records, self._store.partition, email=email)
             account = None if person is None else records.one(accounts, id=person.account)
-            if person is None or account is None or not may_send(records, person, now):
+            if person is None or account is None or account["state"] != AccountState.ACTIVE:
+                return None
+            if not may_send(records, person, now):
                 return None
             mail = ResetMail(account["email"], make_reset(records, person, now, None))
         self._steps.record(SignInEvent(name="PasswordRecoveryRequested", principal=person.principal()), call)

@@ -12,6 +12,7 @@ from typing import Final
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.person import Person, load_person
 from iam_guard.authn.session_cookie import token_digest
+from iam_guard.store.account_states import is_active
 from iam_guard.store.records import Records
 from iam_guard.store.schema import password_resets
 
@@ -62,8 +63,8 @@ def may_send(records: Records, person: Person, now: int) -> bool:
 
 
 def person_of_reset(records: Records, partition: str, token: str, now: int) -> Person | None:
-    """Return the person of a link; None if it was used, is over, or was never made."""
+    """Return the person of a link; None if it was used, is over, or was never made, or its account is not active."""
     row = records.one(password_resets, digest=token_digest(token))
-    if row is None or now >= row["expires"]:
+    if row is None or now >= row["expires"] or not is_active(records, row["account"]):
         return None
     return load_person(records, partition, row["account"], row["user_id"])

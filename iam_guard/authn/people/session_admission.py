@@ -12,6 +12,7 @@ from iam_guard.authn.people.person import load_person
 from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
+from iam_guard.store.account_states import is_active
 from iam_guard.store.federated_session_rows import with_present_owner
 from iam_guard.store.records import Records
 
@@ -19,12 +20,12 @@ from iam_guard.store.records import Records
 def may_have_session(records: Records, partition: str, session: Session, now: int) -> bool:
     """Return whether the principal of a session may have it now, which is in seconds since 1970.
 
-    A user or root user must be one who may sign in; the role of a role session must exist; a federated user's parent
-    key must be active, and its user the same. All are compared by unique id. Everything else may not, and nothing may
-    after it has expired.
+    Its account must be active. A user or root user must be one who may sign in; the role of a role session must exist;
+    a federated user's parent key must be active, and its user the same. All are compared by unique id. Everything else
+    may not, and nothing may after it has expired.
     """
     caller = session.principal
-    if now >= session.expires.timestamp():
+    if now >= session.expires.timestamp() or not is_active(records, caller.account):
         return False
     match caller.type:
         case PrincipalType.USER | PrincipalType.ROOT:

@@ -27,9 +27,12 @@ from iam_guard.authn.people.stored_passwords import (
     record_sign_in,
     renew_digest,
 )
+from iam_guard.errors import AccountNotActive
+from iam_guard.model.account import AccountState
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.store.account_states import account_state
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import mfa_devices
 
@@ -74,7 +77,11 @@ class SignIn:
     # --- a password ----------------------------------------------------------------------------------------------
 
     def with_password(self, typed: Typed, password: str, call: Call, *, browser: str = "") -> SignedIn | None:
-        """Sign in with a password; None if it is refused, for whatever reason. `browser` is the browser's cookie."""
+        """Sign in with a password; None if it is refused, for whatever reason. `browser` is the browser's cookie.
+
+        Raises `AccountNotActive` for the right password of a person who needs no second factor, in an account that is
+        not active; with a second factor, which would have to be checked first, it is refused.
+        """
         now = self._steps.now()
         with self._store.write_transaction() as records:
             found = self._find(records, typed, browser, now)
@@ -90,12 +97,15 @@ class SignIn:
         with self._store.write_transaction() as records:
             current = find_profile(records, person)
             is_current = current is not None and current["digest"] == digest  # else changed during the comparison
-            if is_current:
+            state = account_state(records, person.account)
+            if is_current and state is AccountState.ACTIVE:
                 attempts.clear(records, found.subject)
                 record_sign_in(records, person, now)
             task = next_task(records, person, now, has_used_factor=False)
-        if not is_current:
+        if not is_current or state is not AccountState.ACTIVE:
             self._steps.record(_failed(person, typed), call)
+            if is_current and state is not None and task != "factor":
+                raise AccountNotActive(state)
             return None
         if digest is not None and self._steps.hasher.is_outdated(digest):
             renewed = self._steps.hasher.digest(password, digest)

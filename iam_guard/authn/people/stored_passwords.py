@@ -15,6 +15,7 @@ from iam_guard.authn.people.password_rules import is_long_password, problem_of
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
 from iam_guard.errors import NoSuchEntity
+from iam_guard.store.account_states import is_active
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import (
     accounts,
@@ -122,9 +123,11 @@ def password_state(
 
 
 def may_sign_in(records: Records, person: Person, now: int) -> bool:
-    """Return whether a person has a login profile, and is not locked out by the age of its password."""
+    """Return whether a person of an active account has a login profile, and is not locked out by its password's age."""
     profile = find_profile(records, person)
-    return profile is not None and password_state(profile, policy_of(records, person), now) != "locked_out"
+    if profile is None or not is_active(records, person.account):
+        return False
+    return password_state(profile, policy_of(records, person), now) != "locked_out"
 
 
 def follow_removal_of_factor(records: Records, person: Person) -> None:
