@@ -48,7 +48,6 @@ from iam_guard.errors import (
     SignatureDoesNotMatch,
     UntrustedCertificate,
 )
-from iam_guard.model.account import AccountState
 from iam_guard.model.credential import TEMPORARY, AccessKey, ApiKey, Session
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
@@ -283,7 +282,7 @@ def require_active(account: AccountRecord | None) -> None:
         return
     if not account.exists:
         raise InvalidClientTokenId()
-    if account.state is not AccountState.ACTIVE:
+    if not account.is_active:
         raise AccountNotActive(account.state)
 
 

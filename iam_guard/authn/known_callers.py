@@ -26,7 +26,6 @@ from iam_guard.authn.caller_cache import Caller
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock
-from iam_guard.model.account import AccountState
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.store.cache_regions import names_of
 from iam_guard.store.generations import Held, are_current
@@ -139,7 +138,7 @@ class KnownCallerCache(Generic[K, C]):
         names.extend(names_of("account", account, None))
         held, cached = self._store.hold(names), self._store.cache_only
         try:
-            if cached.account(account).state is not AccountState.ACTIVE:
+            if not cached.account(account).is_active:
                 return None
             for record in records:
                 find = cached.api_key if isinstance(record, ApiKey) else cached.access_key

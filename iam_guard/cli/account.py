@@ -13,6 +13,7 @@ from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.authn.people.person import Person, find_person, load_person
 from iam_guard.authn.people.stored_passwords import require_second_factor, set_password
+from iam_guard.cli.account_states import close_account, delete_account, resume_account, suspend_account
 from iam_guard.cli.accounts import create_account, list_accounts, rename_account, show_account
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
@@ -46,6 +47,8 @@ account.add_command(sign_on)
 account.add_command(export_person)
 account.add_command(erase_person)
 account.add_command(import_users)
+for command in (suspend_account, resume_account, close_account, delete_account):
+    account.add_command(command)
 
 
 @account.command("root-password")

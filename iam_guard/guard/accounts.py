@@ -1,5 +1,7 @@
 """Management of accounts, the tenants of an application: `guard.accounts` creates, lists and renames them.
 
+`AccountStates` suspends, resumes, closes and deletes them.
+
 An account is created with its users, groups, roles, policies and passwords in one transaction, so that it is there as a
 whole or not at all. Passwords are hashed before, since the transaction holds the lock of the store.
 """
@@ -15,8 +17,9 @@ from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.authn.people.stored_passwords import add_password
 from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.guard.account_states import AccountStates
 from iam_guard.model.account import Account, AccountState
-from iam_guard.model.result import CallResult, ChangeRecorder
+from iam_guard.model.result import ChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.account_rows import (
     MAX_ACCOUNTS_LISTED,
@@ -29,7 +32,7 @@ from iam_guard.store.account_rows import (
     new_account_id,
     require_unused_name,
 )
-from iam_guard.store.identifiers import Kind, fold, root_arn
+from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from iam_guard.store.seed.new_account import NewAccountSeed
 
 
-class Accounts:
+class Accounts(AccountStates):
     """The accounts of a store. Safe to share between threads."""
 
     def __init__(
@@ -139,26 +142,6 @@ class Accounts:
         problem = add_password(records, person, password, digest, now)
         if problem is not None:
             raise InvalidInput(problem, place=_place(user))
-
-    def _record(
-        self,
-        name: str,
-        account: str,
-        parameters: Mapping[str, Any],
-        records: Records,
-        elements: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Record a change; the record never contains a password or another secret."""
-        self._change_recorder.record(
-            CallResult(
-                action=f"iam-guard:{name}",
-                resource=root_arn(self._store.partition, account),
-                owner=account,
-                parameters={"accountId": account, **parameters},
-                elements=elements,
-                epoch=records.epoch,
-            )
-        )
 
 
 def _state(state: AccountState | str) -> AccountState:

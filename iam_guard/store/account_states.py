@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from iam_guard.errors import AccountNotActive, AccountStateConflict, NoSuchEntity
+from iam_guard.errors import AccountNotActive, AccountStateConflict
 from iam_guard.model.account import AccountState
+from iam_guard.store.account_rows import find_account
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, organizations
 
@@ -39,9 +40,7 @@ def change_state(records: Records, id: str, change: StateChange, now: int) -> Ac
     Raises `NoSuchEntity`, and `AccountStateConflict` if the account is in another state than the change needs, or is
     the management account of an organization, which can't be closed.
     """
-    state = account_state(records, id)
-    if state is None:
-        raise NoSuchEntity(f"the account {id[:64]} does not exist")
+    state = find_account(records, id).state
     before, after = _CHANGES[change]
     if state not in before:
         expected = " or ".join(sorted(before))

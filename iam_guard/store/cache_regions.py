@@ -111,12 +111,13 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
                 return f"identity:{answer.identity_id}", f"callers:{account}"
             return f"newcomers:{account}", f"callers:{account}", f"account:{account}"
         case BrowserSession(federation=FederatedOrigin(parent_key_id=str(key_id), parent_user_id=user)):
-            owner = f"callers:{user}" if user == answer.principal.account else f"identity:{user}"
-            return f"session:{key}", f"credential:{key_id}", owner
+            owner = {f"callers:{user}" if user == answer.principal.account else f"identity:{user}"}
+            return f"session:{key}", f"credential:{key_id}", *owner | {_callers_name(answer.principal)}
         case BrowserSession():
-            return f"session:{key}", *{_identity_name(answer.person), _identity_name(answer.principal)}
+            parties = (answer.person, answer.principal)
+            return f"session:{key}", *{name(party) for name in (_identity_name, _callers_name) for party in parties}
         case AccessKey() | ApiKey():
-            return f"credential:{key}", _identity_name(answer.principal)
+            return f"credential:{key}", *{_identity_name(answer.principal), _callers_name(answer.principal)}
         case ResourceRecord():
             bound = answer.bound
             return f"resource:{key}", *([f"bound:{id}" for id in bound] if len(bound) <= _MAX_BOUND else ["bound"])
@@ -134,8 +135,13 @@ def names_of(kind: str, key: Any, answer: object) -> tuple[str, ...]:
 def _identity_name(principal: Principal) -> str:
     """Return the name of the identity that a key or session belongs to."""
     if principal.type is PrincipalType.ROOT:
-        return f"callers:{principal.account}"
+        return _callers_name(principal)
     return f"identity:{(principal.userid or '').partition(':')[0]}"  # P-13
+
+
+def _callers_name(principal: Principal) -> str:
+    """Return the name of all identities of an account: a deleted account ends its credentials with it."""
+    return f"callers:{principal.account}"
 
 
 def _is_positive(answer: object) -> bool:

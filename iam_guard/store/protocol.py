@@ -69,6 +69,11 @@ class AccountRecord:
     state: AccountState = AccountState.ACTIVE
     generations: Held = field(default=(), compare=False, repr=False)
 
+    @property
+    def is_active(self) -> bool:
+        """Return whether the account exists and accepts its credentials."""
+        return self.exists and self.state is AccountState.ACTIVE
+
 
 @dataclass(frozen=True, slots=True)
 class PrincipalRecord:

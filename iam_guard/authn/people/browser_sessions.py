@@ -25,7 +25,6 @@ from iam_guard.authn.people.person import Person, owner_of
 from iam_guard.authn.people.session_admission import may_have_session, person_session
 from iam_guard.authn.session_cookie import new_token, token_digest
 from iam_guard.errors import AccessDenied, CacheMiss, IamGuardError
-from iam_guard.model.account import AccountState
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -236,9 +235,7 @@ def _role_columns(person: Principal, role: Role | None, label: str, now: int, ex
 
 def _has_active_accounts(store: CachedStore | CacheOnlyStore, session: BrowserSession) -> bool:
     own, other = session.person.account or "", session.principal.account or ""
-    if store.account(own).state is not AccountState.ACTIVE:
-        return False
-    return other == own or store.account(other).state is AccountState.ACTIVE
+    return store.account(own).is_active and (other == own or store.account(other).is_active)
 
 
 def _at(session: BrowserSession, now: datetime) -> BrowserSession:
