@@ -537,3 +537,14 @@ def test_followed_seed_includes_files(tmp_path: Path) -> None:
     guard.refresh()
     assert "revoked" in harness.refused()
     guard.close()
+
+
+def test_certificate_gets_no_session_of_a_suspended_account(harness: Harness) -> None:
+    """Not even one that was admitted before; the answer is that of a role that does not trust it."""
+    harness.declare(seed())
+    assert harness.who(role=ROBOT) is harness.who(role=ROBOT)
+    for change in (harness.guard.accounts.suspend, harness.guard.accounts.close):
+        change(ACCOUNT)
+        assert harness.denied(role=ROBOT) == "Not authorized to perform sts:AssumeRole"
+    harness.guard.accounts.resume(ACCOUNT)
+    assert harness.who(role=ROBOT).account == ACCOUNT
