@@ -10,7 +10,7 @@ from iam_guard.model.account import Account, AccountState
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.store.account_deletion import begin_deletion, checked_batch, deleted_batches
 from iam_guard.store.account_rows import find_account
-from iam_guard.store.account_states import StateChange, change_state
+from iam_guard.store.account_state_rows import StateChange, change_state
 from iam_guard.store.identifiers import root_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records

@@ -21,7 +21,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.account import AccountState
 from iam_guard.store import schema
 from iam_guard.store.account_rows import is_deleted_id
-from iam_guard.store.account_states import account_state, change_state
+from iam_guard.store.account_state_rows import account_state, change_state
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, attachments, deleted_accounts, resources, tool_sessions

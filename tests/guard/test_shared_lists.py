@@ -22,12 +22,13 @@ from sqlalchemy.pool import StaticPool
 
 from iam_guard import Guard, NotFilterable, Principal, Service
 from iam_guard.factory import guard_on
+from iam_guard.model.account import AccountState
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store import resource_statements as statements
 from iam_guard.store.engine import writing
 from iam_guard.store.open_store import init_store
-from iam_guard.store.schema import identities, resources
+from iam_guard.store.schema import accounts, identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.store.databases import SEALING_KEY, do_without, find_server
@@ -137,8 +138,9 @@ class World:
         self.rows = {model: session.scalars(select(model)).all() for model in (Document, Paper)}
 
     def reset(self) -> None:
-        """Delete all policies of resources, and bring identities back."""
+        """Delete all policies of resources, and bring identities and accounts back."""
         with self.store.write_transaction() as records:
+            records.update(accounts, {"state": "active"})
             records.delete(resources)
             records.delete(identities)
         apply_seed(self.store, load_seed_text(seed_text()))
@@ -271,8 +273,13 @@ def callers() -> list[Principal]:
 
 
 def change(world: World, chance: random.Random) -> None:
-    """Rename one user and delete another one, half of the times; policies have named them before."""
+    """Rename one user and delete another one, half of the times; policies have named them before.
+
+    Change the state of an account, too.
+    """
     with world.store.write_transaction() as records:
+        state = chance.choice([*AccountState, AccountState.ACTIVE, AccountState.ACTIVE])
+        records.update(accounts, {"state": state.value}, id=chance.choice([ACME, GLOBEX, INITECH]))
         if chance.random() < 0.5:
             records.update(identities, {"name": "other", "folded": "other"}, name="renamed")
         if chance.random() < 0.5:

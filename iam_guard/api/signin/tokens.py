@@ -39,7 +39,7 @@ from iam_guard.authn.session_cookie import token_digest
 from iam_guard.errors import MissingAuthenticationToken, ValidationError
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal
-from iam_guard.store.account_states import is_active
+from iam_guard.store.account_state_rows import is_active
 from iam_guard.store.records import Row
 from iam_guard.store.schema import tool_sessions
 

@@ -31,7 +31,7 @@ from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
-from iam_guard.store.account_states import require_accepted
+from iam_guard.store.account_state_rows import require_accepted
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.session_tokens import TOKEN_LIMIT, session_of_array, session_row
 

@@ -12,7 +12,7 @@ from typing import Final
 from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.person import Person, load_person
 from iam_guard.authn.session_cookie import token_digest
-from iam_guard.store.account_states import is_active
+from iam_guard.store.account_state_rows import is_active
 from iam_guard.store.records import Records
 from iam_guard.store.schema import password_resets
 

@@ -12,7 +12,7 @@ from iam_guard.authn.people.person import load_person
 from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.store.account_states import is_active
+from iam_guard.store.account_state_rows import is_active
 from iam_guard.store.federated_session_rows import with_present_owner
 from iam_guard.store.records import Records
 

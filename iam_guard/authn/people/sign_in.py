@@ -32,7 +32,7 @@ from iam_guard.model.account import AccountState
 from iam_guard.model.arn import is_account_id
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
-from iam_guard.store.account_states import account_state
+from iam_guard.store.account_state_rows import account_state
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import mfa_devices
 

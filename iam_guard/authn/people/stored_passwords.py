@@ -15,7 +15,7 @@ from iam_guard.authn.people.password_rules import is_long_password, problem_of
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person
 from iam_guard.errors import NoSuchEntity
-from iam_guard.store.account_states import is_active
+from iam_guard.store.account_state_rows import is_active
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import (
     accounts,
