@@ -37,17 +37,12 @@ def account() -> None:
     """Create and list accounts, and set how their people sign in."""
 
 
-account.add_command(create_account)
-account.add_command(list_accounts)
-account.add_command(show_account)
-account.add_command(rename_account)
-account.add_command(reset_link)
-account.add_command(list_tool_sessions)
-account.add_command(sign_on)
-account.add_command(export_person)
-account.add_command(erase_person)
-account.add_command(import_users)
-for command in (suspend_account, resume_account, close_account, delete_account):
+for command in (
+    *(create_account, list_accounts, show_account, rename_account),
+    *(suspend_account, resume_account, close_account, delete_account),
+    *(import_users, export_person, erase_person),
+    *(reset_link, list_tool_sessions, sign_on),
+):
     account.add_command(command)
 
 

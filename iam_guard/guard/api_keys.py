@@ -21,6 +21,7 @@ from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.policy.saving import validate_for_write
+from iam_guard.store.account_state_rows import require_kept
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records, Row, row_arn
@@ -77,6 +78,7 @@ class ApiKeys:
         ends = self._checked_expiry(expires)
         with self._store.write_transaction() as records:
             owner = self._owner(records, principal)
+            require_kept(records, owner["account"])
             key = self._insert(records, owner["id"], expires=ends, session_policy=policy, replaces=None)
         parameters = {"principalArn": self._arn(owner), "expires": _iso(ends), "sessionPolicy": policy}
         self._record("CreateApiKey", owner, records, parameters, key.id)

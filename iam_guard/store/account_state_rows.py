@@ -68,3 +68,9 @@ def require_accepted(records: Records, id: str | None, *, place: str | None = No
     state = account_state(records, id)
     if state is not None and state is not AccountState.ACTIVE:
         raise AccountNotActive(state, place=place)
+
+
+def require_kept(records: Records, id: str) -> None:
+    """Raise `AccountStateConflict` for an account that is being deleted, to which nothing can be added."""
+    if account_state(records, id) is AccountState.DELETING:
+        raise AccountStateConflict(f"expected an account that is not being deleted, got `{id}`", place=id)

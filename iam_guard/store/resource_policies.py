@@ -18,6 +18,7 @@ from iam_guard.policy.document import Document
 from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import RESOURCE
 from iam_guard.policy.saving import validate_for_write
+from iam_guard.store.account_state_rows import require_kept
 from iam_guard.store.identifiers import ARN_BYTES
 from iam_guard.store.principal_bindings import bind_principals, read_current_text, unbound_in
 from iam_guard.store.protocol import RecordStore
@@ -192,7 +193,8 @@ class ResourcePolicies:
     def _replace(
         self, records: Records, arn: str, owner: str, checked: Document, *, unbound: Collection[str] = ()
     ) -> None:
-        """Store a policy; principals that are `unbound` stay so."""
+        """Store a policy; principals that are `unbound` stay so. Raises `AccountStateConflict`."""
+        require_kept(records, owner)
         values = {
             "text": checked.text,
             "digest": checked.digest,

@@ -127,6 +127,10 @@ def test_interrupted_deletion_goes_on(database: str) -> None:
         for change in (guard.accounts.resume, guard.accounts.suspend, guard.accounts.close):
             with pytest.raises(AccountStateConflict):
                 change(ACME)
+        arn = f"arn:aws:docs:us-east-1:{ACME}:document/new"
+        public = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*"}]}
+        with pytest.raises(AccountStateConflict, match="being deleted"):
+            guard.resource_policies.put(arn, public)
         guard.accounts.delete(ACME)
         with pytest.raises(NoSuchEntity):
             guard.accounts.get(ACME)

@@ -20,6 +20,7 @@ from iam_guard.authn.people.person import account_named
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.context import Given
 from iam_guard.model.result import CallResult, ChangeRecorder
+from iam_guard.store.account_state_rows import require_kept
 from iam_guard.store.identifiers import ARN_BYTES, fold
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records, Row
@@ -107,6 +108,7 @@ class SignOnProviders:
         folded = fold(checked_label(name))
         self._change_recorder.prepare()
         with self._store.write_transaction() as records:
+            require_kept(records, account)
             owner = _identity_provider(records, self._store.partition, account, provider_arn)
             if records.one(sign_on_providers, account=account, folded=folded) is not None:
                 raise EntityAlreadyExists(f"the account {account} has a sign-on provider `{name}` already")

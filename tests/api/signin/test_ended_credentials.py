@@ -276,3 +276,19 @@ def test_person_who_was_locked_out_approves_nothing(
     end(office)
     with pytest.raises(AccessDenied):
         office.code(office.tool(), browser)
+
+
+@pytest.mark.parametrize("change", ["suspend", "close"])
+def test_session_of_a_tool_goes_on_after_its_account_was_resumed(office: Office, change: str) -> None:
+    """Meanwhile it gets no credentials, and those that it has are refused; its session is not revoked by trying."""
+    tool, got = office.signed_in()
+    sts = office.client("sts", got)
+    assert sts.get_caller_identity()["Account"] == ACME
+    getattr(office.guard.accounts, change)(ACME)
+    assert error_of(tool.refresh(got["refreshToken"])) == CHANGED
+    for call in (sts.get_caller_identity, office.client("sts", ADMIN_KEY).get_session_token):
+        with refusal("InvalidClientTokenId", "the account of this credential is", 403):
+            call()
+    office.guard.accounts.resume(ACME)
+    assert tool.refresh(got["refreshToken"]).status_code == 200
+    assert sts.get_caller_identity()["Account"] == ACME
