@@ -148,5 +148,5 @@ def _delete(connection: Connection, table: Table, condition: ColumnElement[bool]
 def _delete_own_row(records: Records, id: str, now: int) -> None:
     records.connection.execute(delete(accounts).where(accounts.c.id == id))
     records.insert(deleted_accounts, id=id, deleted=now)
-    of_account = (f"{kind}:{id}" for kind in ("account", "callers", "newcomers", "trust"))
+    of_account = (f"{kind}:{id}" for kind in ("account", "callers", "newcomers", "trust", "salts"))
     records.add_change((*of_account, "trust", "bound"))

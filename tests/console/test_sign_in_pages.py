@@ -421,3 +421,20 @@ def test_plain_http_elsewhere_has_no_sign_in(site: Site) -> None:
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-iam-guard=")
     assert all(part in cookie for part in ("Path=/", "HttpOnly", "Secure", "SameSite=Lax"))
+
+
+def test_reason_of_a_suspended_account_is_shown_after_the_password(tmp_path: Path) -> None:
+    """In the language of the browser; with a wrong password, the page is the usual one."""
+    site = Site(tmp_path)
+    before = site.sign_in(password="wrong password here")
+    site.guard.accounts.suspend(ACCOUNT)
+    wrong = site.sign_in(password="wrong password here")
+    assert (wrong.status_code, "suspended" in wrong.text) == (before.status_code, False)
+    for language, text in (("en", "This account is suspended or closed."), ("de", "Dieses Konto ist gesperrt")):
+        site.browser.headers["accept-language"] = language
+        answer = site.sign_in()
+        assert (answer.status_code, text in answer.text) == (401, True)
+        assert "__Host-" not in answer.headers.get("set-cookie", "")
+    site.guard.accounts.resume(ACCOUNT)
+    assert site.sign_in().status_code == 303
+    site.guard.close()

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import pytest
 
 from iam_guard import Principal
+from iam_guard.analysis.access.who_can import who_can
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import (
     AccountNotActive,
@@ -25,6 +26,7 @@ from iam_guard.errors import (
     InvalidClientTokenId,
     SignatureDoesNotMatch,
 )
+from iam_guard.guard.principal_queries import PrincipalQuestion
 from iam_guard.model.account import AccountState
 from iam_guard.model.principal import CredentialKind
 from iam_guard.model.request import Resource
@@ -232,12 +234,15 @@ def test_principals_of_the_account_are_denied(world: World, changer: Changer, ch
     for name, caller in callers.items():
         decisions = [guard.decide(caller, *pair) for pair in asked] + guard.decide_many(caller, asked)
         decisions += guard.ask(caller, asked)
+        decisions += guard.ask_about([PrincipalQuestion(caller, *pair) for pair in asked], Principal.service("x"))
         cached = [guard.decide_from_cache(caller, *pair) for pair in asked]
         decisions += [decision for decision in cached if decision is not None]
         assert not any(decision.allowed for decision in decisions), name
         notes = {reason.note for decision in decisions for reason in decision.reasons}
         assert notes == {f"the account of the principal is {state}"}, name
         assert state in str(guard.explain(caller, "docs:Get", OWN)), name
+    allowed = {access.principal for access in who_can(world.store, "docs:Get", OWN) if access.verdict.startswith("allowed")}
+    assert not any(f":{ACME}:" in arn for arn in allowed)
     changer.change("resume")
     guard.refresh()
     for name, caller in callers.items():
