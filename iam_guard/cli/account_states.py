@@ -35,7 +35,7 @@ def _accounts(store: str) -> Iterator[Accounts]:
 def suspend_account(account: str, store: str, as_json: bool) -> None:
     """Refuse every credential of ACCOUNT (12 digits), until it is resumed.
 
-    No one signs in to it, and no role of it is assumed. Other accounts still reach what it shares with them.
+    People can't sign in to it, and its roles can't be assumed. Other accounts still reach what it shares with them.
     """
     with _accounts(store) as accounts:
         _show(accounts.suspend(account), as_json=as_json)
@@ -56,7 +56,7 @@ def resume_account(account: str, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def close_account(account: str, store: str, as_json: bool) -> None:
-    """Close ACCOUNT (12 digits): suspend it, and deny everybody its resources. Its data is kept, until it is deleted.
+    """Close ACCOUNT (12 digits): suspend it, and deny its resources to every caller. Its data is kept, until it is deleted.
 
     The management account of an organization can't be closed.
     """

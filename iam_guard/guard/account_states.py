@@ -29,7 +29,7 @@ class AccountStates:
     def suspend(self, id: str) -> Account:
         """Refuse every credential of an active account, in every process once it has seen the change.
 
-        Others still reach what the account shares with them. Raises `NoSuchEntity`, `AccountStateConflict`,
+        Callers of other accounts still reach what it shares with them. Raises `NoSuchEntity`, `AccountStateConflict`,
         `StoreIsReadOnly`; `RecordUnavailable` if it is suspended but the audit record could not be written.
         """
         return self._change(id, "suspend", "SuspendAccount")
@@ -42,7 +42,7 @@ class AccountStates:
         return self._change(id, "resume", "ResumeAccount")
 
     def close(self, id: str) -> Account:
-        """Suspend an account, and deny everybody its resources. Its data is kept.
+        """Suspend an account, and deny its resources to every caller. Its data is kept.
 
         Raises as `suspend`, also for the management account of an organization.
         """

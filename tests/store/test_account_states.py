@@ -241,7 +241,9 @@ def test_principals_of_the_account_are_denied(world: World, changer: Changer, ch
         notes = {reason.note for decision in decisions for reason in decision.reasons}
         assert notes == {f"the account of the principal is {state}"}, name
         assert state in str(guard.explain(caller, "docs:Get", OWN)), name
-    allowed = {access.principal for access in who_can(world.store, "docs:Get", OWN) if access.verdict.startswith("allowed")}
+    allowed = {
+        access.principal for access in who_can(world.store, "docs:Get", OWN) if access.verdict.startswith("allowed")
+    }
     assert not any(f":{ACME}:" in arn for arn in allowed)
     changer.change("resume")
     guard.refresh()

@@ -139,7 +139,7 @@ def test_no_step_gives_a_session(
 
 
 def _answers(guard: Guard) -> list[str]:
-    """Return what a sign-in of several people answers: with wrong and right passwords, of people and nobody."""
+    """Return what a sign-in of several people answers: with wrong and right passwords, of a person and of an unknown name."""
     answers = []
     for name in ("bob", "nobody"):
         for password in ("wrong password here", PASSWORD):
