@@ -56,7 +56,7 @@ def resume_account(account: str, store: str, as_json: bool) -> None:
 @STORE
 @JSON
 def close_account(account: str, store: str, as_json: bool) -> None:
-    """Close ACCOUNT (12 digits): suspend it, and deny its resources to every caller. Its data is kept, until it is deleted.
+    """Close ACCOUNT (12 digits): suspend it, and deny its resources to every caller. Its data is kept.
 
     The management account of an organization can't be closed.
     """

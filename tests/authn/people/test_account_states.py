@@ -139,9 +139,9 @@ def test_no_step_gives_a_session(
 
 
 def _answers(guard: Guard) -> list[str]:
-    """Return what a sign-in of several people answers: with wrong and right passwords, of a person and of an unknown name."""
+    """Return what sign-ins answer: of a person and of an unknown name, with a wrong and a right password."""
     answers = []
-    for name in ("bob", "nobody"):
+    for name in ("bob", "unknown"):
         for password in ("wrong password here", PASSWORD):
             try:
                 signed_in = guard.people.sign_in.with_password(Typed(account=ACME, username=name), password, CALL)
