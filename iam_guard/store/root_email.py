@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlalchemy import func, select
-
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts
@@ -44,6 +42,5 @@ def set_root_email(records: Records, account: str, email: str) -> bool:
 
 
 def is_used_email(records: Records, email: str) -> bool:
-    """Return whether an account has a checked address, in any case: seeds once stored it as written."""
-    found = select(accounts.c.id).where(func.lower(accounts.c.email) == email).limit(1)
-    return records.connection.execute(found).first() is not None
+    """Return whether an account has a checked address."""
+    return records.count(accounts, email=email) > 0

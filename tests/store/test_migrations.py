@@ -145,6 +145,28 @@ def test_existing_saml_providers_get_their_digests(engine: Engine) -> None:
     assert dict(map(tuple, found)) == {"read": entity_digest(entity), "cut off": None, "without": None}
 
 
+def test_existing_accounts_are_active_and_found_in_any_case(engine: Engine) -> None:
+    """Seeds once stored names and addresses as written."""
+    restore(engine, BASELINE)
+    with writing(engine) as connection:
+        connection.execute(
+            text("INSERT INTO accounts (id, name, email, created) VALUES (:id, :name, :email, 1)"),
+            [
+                {"id": "888800000001", "name": "Globex", "email": " Root@Globex.example"},
+                {"id": "888800000002", "name": "Umbrella", "email": None},
+            ],
+        )
+    upgrade(engine)
+    found = select(*(schema.accounts.c[name] for name in ("folded", "email", "state"))).where(
+        schema.accounts.c.id.like("8888%")
+    )
+    with reading(engine) as connection:
+        assert set(map(tuple, connection.execute(found).all())) == {
+            ("globex", "root@globex.example", "active"),
+            ("umbrella", None, "active"),
+        }
+
+
 @pytest.mark.parametrize("number", ["0003", "0001"])
 def test_store_of_before_the_first_release_is_refused(engine: Engine, number: str) -> None:
     upgrade(engine)

@@ -51,12 +51,11 @@ def find_person(
 ) -> Person | None:
     """Return the root user with an e-mail address, or the user of an account, by its id or alias, with a name.
 
-    Names are compared with their case; an e-mail address or alias that is stored in lower case is found in any. None if
-    no person has it, or several accounts have the address.
+    Names are compared with their case; an e-mail address or alias is found in any. None if no person has it, or several
+    accounts have the address.
     """
     if email is not None:
-        typed = email.strip()
-        found = records.all(accounts, columns=("id",), email=sorted({typed, typed.lower()}))
+        found = records.all(accounts, columns=("id",), email=email.strip().lower())
         return root_of(partition, found[0]["id"]) if len(found) == 1 else None
     owner = account_named(records, account)
     owner_id = "" if owner is None else owner["id"]  # an unknown account takes the same statements

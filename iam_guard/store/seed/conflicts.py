@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, RowMapping, func
+from sqlalchemy import Column, ColumnElement, RowMapping
 
 from iam_guard.model.account import AccountState
 from iam_guard.store.identifiers import fold
@@ -51,8 +51,8 @@ def _check_accounts(run: Run) -> None:
     names = {account.id: fold(account.name) for account in declared}
     emails = {account.id: account.email.lower() for account in declared if account.email is not None}
     _check_unique(run, "name", accounts.c.folded, names, {id: row["folded"] for id, row in stored.items()})
-    addresses = {id: (row["email"] or "").lower() for id, row in stored.items()}
-    _check_unique(run, "e-mail address", func.lower(accounts.c.email), emails, addresses)
+    addresses = {id: row["email"] or "" for id, row in stored.items()}
+    _check_unique(run, "e-mail address", accounts.c.email, emails, addresses)
 
 
 def _check_unique(

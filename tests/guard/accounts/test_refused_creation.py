@@ -36,7 +36,7 @@ def opened() -> Iterator[Guard]:
     guard.accounts.create("Acme", id=ID, email="root@acme.example", seed=seed)
     with guard.store.write_transaction() as records:
         records.insert(deleted_accounts, id=OTHER, deleted=1)
-        records.insert(accounts, id=THIRD, name="Third", folded="third", email="Root@Third.example", created=1)
+        records.insert(accounts, id=THIRD, name="Third", folded="third", email="root@third.example", created=1)
     yield guard
     guard.close()
 
@@ -55,7 +55,7 @@ def opened() -> Iterator[Guard]:
         (None, {}, InvalidInput, "expected a name of 1 to 50"),
         (ID, {}, InvalidInput, "expected a name that is not an account id"),
         ("b", {"email": "Root@ACME.example"}, EntityAlreadyExists, "another account has this e-mail address"),
-        ("b", {"email": "root@third.example"}, EntityAlreadyExists, "another account has this e-mail address"),
+        ("b", {"email": "Root@Third.example"}, EntityAlreadyExists, "another account has this e-mail address"),
         ("b", {"email": "root@localhost"}, InvalidInput, "expected an e-mail address of 6 to 64 ASCII characters"),
         ("b", {"email": "r\u00f6ot@acme.example"}, InvalidInput, "expected an e-mail address of 6 to 64"),
         ("b", {"email": "a" * 55 + "@b.example"}, InvalidInput, "expected an e-mail address of 6 to 64"),

@@ -11,14 +11,15 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Add the columns; existing accounts are active."""
+    """Add the columns; existing accounts are active, and their addresses in lower case, by which they are found."""
     op.add_column("accounts", sa.Column("folded", sa.String(), nullable=False, server_default=sa.text("''")))
     op.add_column("accounts", sa.Column("state", sa.String(), nullable=False, server_default="active"))
     op.add_column("accounts", sa.Column("state_since", sa.BigInteger()))
-    accounts = sa.table("accounts", sa.column("id"), sa.column("name"), sa.column("folded"))
+    accounts = sa.table("accounts", sa.column("id"), sa.column("name"), sa.column("folded"), sa.column("email"))
     connection = op.get_bind()
-    for id, name in connection.execute(sa.select(accounts.c.id, accounts.c.name)).all():
-        connection.execute(sa.update(accounts).where(accounts.c.id == id).values(folded=name.lower()))
+    for id, name, email in connection.execute(sa.select(accounts.c.id, accounts.c.name, accounts.c.email)).all():
+        in_lower_case = {"folded": name.lower(), "email": None if email is None else email.strip().lower()}
+        connection.execute(sa.update(accounts).where(accounts.c.id == id).values(in_lower_case))
     op.create_index("ix_accounts_folded", "accounts", ["folded"])
     op.create_index("ix_accounts_email", "accounts", ["email"])
     op.create_table(
