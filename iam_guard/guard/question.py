@@ -92,7 +92,8 @@ class LoadedQuestion(NamedTuple):
         is_own_service = self.question.action.partition(":")[0].lower() in SERVED
         if owner.state.is_open and not is_own_service:
             return None
-        return Reason(PolicyType.RESOURCE, note=f"the account of the resource is {owner.state}")
+        state = owner.state if owner.exists else "deleted"
+        return Reason(PolicyType.RESOURCE, note=f"the account of the resource is {state}")
 
     @property
     def is_decidable(self) -> bool:

@@ -37,6 +37,7 @@ from iam_guard.store.schema import (
     attachments,
     control_attachments,
     control_policies,
+    deleted_accounts,
     identities,
     inline_policies,
     memberships,
@@ -134,6 +135,7 @@ def _account_parts(count: int) -> Iterator[Select[Any]]:
             .outerjoin(organizations, organizations.c.id == units.c.organization_id)
             .where(accounts.c.id == account)
         )
+        yield _part(f"deleted{number}", id=deleted_accounts.c.id).where(deleted_accounts.c.id == account)
         yield _part(f"unit{number}", number=chain.c.height, id=chain.c.id)
         targets = union_all(select(chain.c.id), select(account))
         at_targets = among(control_attachments.c.target, targets)

@@ -59,7 +59,8 @@ class DecisionRows:
         """Return the account that has this number in the query."""
         row = next(iter(self._parts[f"account{number}"]), None)
         if row is None:
-            return AccountRecord(self.epoch, id, exists=False)
+            state = AccountState.DELETING if self._parts[f"deleted{number}"] else AccountState.ACTIVE
+            return AccountRecord(self.epoch, id, exists=False, state=state)
         state = AccountState(row["name"])
         if row["unit_id"] is None:
             return AccountRecord(self.epoch, id, exists=True, state=state)

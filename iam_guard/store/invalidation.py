@@ -38,7 +38,7 @@ MAX_NAMES: Final = 256
 
 UNCACHED_TABLES: Final = frozenset(
     """
-    access_key_uses access_previews analyzers archive_rules changes credential_reports deleted_accounts findings
+    access_key_uses access_previews analyzers archive_rules changes credential_reports findings
     former_passwords instance_profiles issuer_keys jobs login_profiles meta mfa_devices passkeys password_policies
     password_resets pending_sign_ins recovery_codes resource_statements saml_private_keys
     saml_providers server_certificates service_uses sign_in_failures sign_on_providers signing_certificates ssh_keys
@@ -225,6 +225,7 @@ _NAME_COLUMNS: Final = frozenset({"account", "kind", "path", "name", "folded"})
 
 RULES: Final[Mapping[str, _Change]] = {
     "accounts": _Change(("id",), _account, _account, _everything, frozenset({"id", "state"})),
+    "deleted_accounts": _Change(("id",), _account, _account, _account),
     "identities": _Change(
         ("id", "account", "kind"),
         _new_identity,

@@ -57,7 +57,8 @@ class AccountRecord:
     """What an account contributes to decisions.
 
     `scps` and `rcps` are levels, root first, each a tuple of policies; None where the account is in no organization,
-    is its management account (rules E-10, E-11), or the policy type is disabled.
+    is its management account (rules E-10, E-11), or the policy type is disabled. `state` is DELETING for a deleted
+    account, too.
     """
 
     epoch: int

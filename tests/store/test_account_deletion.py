@@ -15,6 +15,7 @@ from iam_guard import Guard, Principal
 from iam_guard.errors import AccountStateConflict, EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.factory import guard_on
 from iam_guard.model.account import AccountState
+from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
 from iam_guard.store.change_feed import EVERYTHING
 from iam_guard.store.engine import reading, writing
@@ -195,6 +196,9 @@ def test_deleted_resources_are_denied_in_another_process(database: str) -> None:
         assert [other.decide(caller, "docs:Get", arn).allowed for caller in callers] == [False] * 3
         guard.accounts.delete(ACME)
         assert [other.decide(caller, "docs:Get", arn).allowed for caller in callers] == [False] * 3
+        assert other.decide(eve, "docs:Get", arn).reasons[0].note == "the account of the resource is deleted"
+        known = Resource(arn, account=ACME, policy=shared)  # the application has kept it
+        assert [other.decide(caller, "docs:Get", known).allowed for caller in callers] == [False] * 3
         with store.read_transaction() as records:
             assert records.count(resources, account=ACME) == 0
         with pytest.raises(EntityAlreadyExists):

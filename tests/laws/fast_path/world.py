@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from iam_guard.authn import api_key
 from iam_guard.errors import IamGuardError
+from iam_guard.model.account import AccountState
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.saving import validate_for_write
 from iam_guard.store.identifiers import PREFIXES, random_id
@@ -97,7 +98,8 @@ def _account(rng: random.Random, id: str) -> dict[str, Any]:
             for arn in rng.sample([arn for arn in ARNS if id in arn], 3)
         ],
     }
-    made["root"] = {"email": "r@example.com", "access_keys": [{"id": f"AKIAROOT{id}", "secret": SECRET.format("root")}]}
+    key = {"id": f"AKIAROOT{id}", "secret": SECRET.format("root")}
+    made["root"] = {"email": f"r@a{id}.example", "access_keys": [key]}
     if id == HERE:
         made["roles"][0]["api_keys"] = [{"id": "devkey", "secret": API_SECRET.format("dev")}]
     return made
@@ -326,6 +328,14 @@ class Changes:
             return {}
         return {"text": made.text, "digest": made.digest, "bindings": bindings}
 
+    def account_state(self, records: Records) -> None:
+        """Suspend or close an account, or resume it."""
+        account = self._rng.choice((HERE, HERE, THERE))
+        row = records.one(accounts, id=account)
+        is_active = row is not None and row["state"] == AccountState.ACTIVE
+        state = self._rng.choice([*AccountState][1:]) if is_active else AccountState.ACTIVE
+        records.update(accounts, {"state": state.value}, id=account)
+
     def account(self, records: Records) -> None:
         """Change what no decision reads."""
         records.update(accounts, {"name": self._rng.choice(COLOURS)}, id=HERE)
@@ -336,5 +346,5 @@ _CHANGES: Final[tuple[Callable[[Changes, Records], None], ...]] = (
     *(Changes.tags, Changes.rename, Changes.recreate, Changes.access_key, Changes.own_key, Changes.trust),
     *(Changes.control_policy, Changes.control_attachment, Changes.placement, Changes.organization),
     *(Changes.resource_record, Changes.resource_record, Changes.resource_record, Changes.account),
-    *(Changes.inline_policy, Changes.access_key, Changes.own_key),
+    *(Changes.inline_policy, Changes.access_key, Changes.own_key, Changes.account_state),
 )
