@@ -42,8 +42,11 @@ from iam_guard.authn.people.sign_in import SignIn
 from iam_guard.authn.people.stored_passwords import may_sign_in
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
+from iam_guard.store.account_state_rows import is_active, require_accepted
 from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import passkeys
+
+_NOT_ACTIVE = "AccountNotActive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,10 @@ class PasskeySteps:
     def sign_in(
         self, party: RelyingParty, binding: str, text: str, call: Call, *, browser: str = ""
     ) -> SignedIn | None:
-        """Sign in with a passkey alone; None if it is refused, for whatever reason."""
+        """Sign in with a passkey alone; None if it is refused, for whatever reason.
+
+        Raises `AccountNotActive` for a passkey that was verified, of a person in an account that is not active.
+        """
         ceremony, answer = Ceremony(party, "sign in", binding), read_answer(text)
         issued = None if answer is None else self._issued(ceremony, answer)
         if answer is None or issued is None:  # nothing is looked up
@@ -81,6 +87,9 @@ class PasskeySteps:
         person, used = self._use_alone(ceremony, answer, issued, call, browser=browser)
         self._record_check(person, used, call)
         if person is None or not used.succeeded:
+            if person is not None and used.facts.get("Reason") == _NOT_ACTIVE:
+                with self._store.read_transaction() as records:
+                    require_accepted(records, person.account)
             return None
         device, now = used.facts["MFAIdentifier"], self._steps.clock()
         signed_in = self._steps.issue(person, call, methods=("passkey",), task=None, mfa_at=now, device=device)
@@ -100,11 +109,13 @@ class PasskeySteps:
                 return None, FactorUse(False, {"MfaType": "passkey", "Reason": "UnknownKey"})
             if not is_open:
                 return person, _refused(row, "TooManyTries")
-            if not may_sign_in(records, person, now):
+            is_closed = not is_active(records, person.account)
+            if not is_closed and not may_sign_in(records, person, now):
                 return person, _refused(row, "MayNotSignIn")
             used = _use(records, row, ceremony, answer, issued=issued, owner=person, now=now)
             if used.succeeded:
                 attempts.clear(records, subject)
+                used = _refused(row, _NOT_ACTIVE) if is_closed else used
             elif attempts.is_exhausted(records, subject):
                 self._steps.notifications.send("guesses_exhausted", person.arn, call)
             return person, used

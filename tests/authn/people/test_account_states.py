@@ -170,3 +170,12 @@ def test_person_with_a_second_factor_gets_no_reason(person_world: PersonWorld) -
     """It would show that the password is right, before the second factor is."""
     person_world.guard.accounts.suspend(person_world.person.account)
     assert PATHS["with_password"](person_world) is None
+
+
+def test_passkey_that_was_verified_gets_the_reason(person_world: PersonWorld) -> None:  # noqa: F811
+    """It is a second factor, too; another key's answer is refused without one."""
+    person_world.guard.accounts.suspend(person_world.person.account)
+    with pytest.raises(AccountNotActive, match="suspended"):
+        PATHS["sign_in"](person_world)
+    person_world.alone = person_world.second
+    assert PATHS["sign_in"](person_world) is None
