@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from iam_guard.authn.people.passwords import shared_hasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.authn.people.stored_passwords import add_password
-from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.errors import InvalidInput
 from iam_guard.guard.account_states import AccountStates
 from iam_guard.model.account import Account, AccountState
 from iam_guard.model.result import ChangeRecorder
@@ -32,6 +32,7 @@ from iam_guard.store.account_rows import (
     new_account_id,
     require_unused_name,
 )
+from iam_guard.store.account_state_rows import require_kept
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records
@@ -116,15 +117,14 @@ class Accounts(AccountStates):
     def rename(self, id: str, name: str) -> Account:
         """Change the name of an account.
 
-        Raises `NoSuchEntity`, also for an account that is being deleted, `EntityAlreadyExists`, `StoreIsReadOnly`;
-        `RecordUnavailable` if the name was changed but the audit record could not be written.
+        Raises `NoSuchEntity`, `AccountStateConflict` for one that is being deleted, `EntityAlreadyExists`,
+        `StoreIsReadOnly`; `RecordUnavailable` if the name was changed but the audit record could not be written.
         """
         name = checked_account_name(name)
         self._change_recorder.prepare()
         with self._store.write_transaction() as records:
             former = find_account(records, id)
-            if former.state is AccountState.DELETING:
-                raise NoSuchEntity(f"the account {id} is being deleted")
+            require_kept(records, id)
             require_unused_name(records, name, by=id)
             records.update(accounts, {"name": name, "folded": fold(name)}, id=id)
             account = find_account(records, id)

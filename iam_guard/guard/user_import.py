@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from iam_guard.audit.change_recorder import TrailChangeRecorder
 from iam_guard.audit.trail import Trail
 from iam_guard.authn import api_key
-from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity
+from iam_guard.errors import AccountStateConflict, InvalidInput, LimitExceeded
 from iam_guard.guard.api_key_file import ApiKeyFile, UserKey
 from iam_guard.guard.user_lookup import (
     ExistingUser,
@@ -38,12 +38,12 @@ from iam_guard.model.account import AccountState
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.policy.problems import Problems
+from iam_guard.store.account_rows import find_account
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.identifiers import PREFIXES, Kind, fold, iam_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.records import Records, Table
 from iam_guard.store.schema import (
-    accounts,
     api_keys,
     attachments,
     identities,
@@ -107,7 +107,7 @@ class UserImporting:
 
         New API keys are appended to the file `api_keys`. `skip` is called for invalid rows; without it, they raise
         `SeedError` with the problems of their batch, of which nothing is imported. `progress` gets the number of rows
-        of each batch. Raises `NoSuchEntity`, `InvalidInput` for an account that is not active, `LimitExceeded`,
+        of each batch. Raises `NoSuchEntity`, `AccountStateConflict` for one that is not active, `LimitExceeded`,
         `ConfigurationError` for the file, `StoreIsReadOnly`.
         """
         service = self.catalogues[0].service if self.catalogues else "iam-guard"
@@ -377,12 +377,10 @@ def _chunks(rows: Iterable[NumberedRow], size: int) -> Iterator[list[NumberedRow
 
 
 def _require_active(records: Records, account: str) -> None:
-    """Raise `NoSuchEntity` or `InvalidInput` unless the account exists and is active."""
-    row = records.one(accounts, id=account)
-    if row is None:
-        raise NoSuchEntity(f"the account {account[:64]} does not exist")
-    if row["state"] != AccountState.ACTIVE:
-        raise InvalidInput(f"expected an active account, got one that is {row['state']}", place="account")
+    """Raise `NoSuchEntity` or `AccountStateConflict` unless the account exists and is active."""
+    state = find_account(records, account).state
+    if state is not AccountState.ACTIVE:
+        raise AccountStateConflict(f"expected an active account, got one that is {state}", place="account")
 
 
 def _key_row(id: str, owner: str, digest: bytes, now: int) -> dict[str, Any]:

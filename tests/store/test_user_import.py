@@ -20,7 +20,14 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from iam_guard.authn import api_key
 from iam_guard.authn.people.passwords import PasswordHasher
-from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput, LimitExceeded, SeedError, StoreIsReadOnly
+from iam_guard.errors import (
+    AccountStateConflict,
+    ConfigurationError,
+    IamGuardError,
+    LimitExceeded,
+    SeedError,
+    StoreIsReadOnly,
+)
 from iam_guard.factory import guard_on
 from iam_guard.guard.api_key_file import ApiKeyFile
 from iam_guard.guard.user_import import UserImport
@@ -234,7 +241,7 @@ def test_quotas_apply(load: Callable[..., Any], store: SqlStore, monkeypatch: py
 def test_account_must_be_active(state: str, load: Callable[..., Any], store: SqlStore) -> None:
     with store.write_transaction() as records:
         records.update(accounts, {"state": state}, id=ACCOUNT)
-    with pytest.raises(InvalidInput, match=f"expected an active account, got one that is {state}"):
+    with pytest.raises(AccountStateConflict, match=f"expected an active account, got one that is {state}"):
         load([{"name": "ann"}])
     with store.write_transaction() as records:
         records.update(accounts, {"state": "active"}, id=ACCOUNT)

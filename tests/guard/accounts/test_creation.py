@@ -13,6 +13,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.authn.people.passwords import PasswordHasher
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import (
+    AccountStateConflict,
     DecisionUnavailable,
     EntityAlreadyExists,
     InvalidInput,
@@ -142,7 +143,7 @@ def test_account_that_is_being_deleted_is_not_renamed(guard: Guard) -> None:
         assert guard.accounts.rename(ID, state).name == state
     with guard.store.write_transaction() as records:
         records.update(accounts, {"state": "deleting"}, id=ID)
-    with pytest.raises(NoSuchEntity, match="is being deleted"):
+    with pytest.raises(AccountStateConflict, match="not being deleted"):
         guard.accounts.rename(ID, "acme")
 
 
