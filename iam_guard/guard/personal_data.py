@@ -188,6 +188,8 @@ class PersonalData:
         that the salts are found by, `StoreIsReadOnly`; `RecordUnavailable` if it was done but not recorded.
         """
         whom = self.subject_of(arn, subject)
+        if isinstance(also, str):
+            raise InvalidInput("expected a list of texts, got one text", place="also")
         if whom.kind == "root":
             raise InvalidInput("the root user can't be erased: delete its account", place="arn")
         self._change_recorder.prepare()

@@ -143,6 +143,7 @@ NAMING_TABLES: Final[Mapping[str, str]] = {
     "access_previews": "previews and their findings that name the person are exported and erased",
     "accounts": "the root user's e-mail address is exported; it is erased with the account",
     "archive_rules": "rules that name the person are reported, since they decide about findings of others, too",
+    "certificate_profiles": "session policies that name the person are reported",
     "control_policies": "policies that name the person are reported",
     "credential_reports": "the person's line is exported; the report is erased, and generated anew on request",
     "findings": "findings about the person are exported and erased",
@@ -156,7 +157,6 @@ NAMING_TABLES: Final[Mapping[str, str]] = {
 
 IMPERSONAL_TABLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("analyzers", "policies", "units", "organizations", "placements", "control_attachments"), "shared"),
-    "certificate_profiles": "of roles",
     "changes": "what changed, by unique id, for a limited number of changes",
     "deleted_accounts": "ids of accounts",
     "instance_profiles": "of roles",

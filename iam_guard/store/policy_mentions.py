@@ -18,13 +18,16 @@ from iam_guard.store.principal_bindings import current_text
 from iam_guard.store.records import PRESENT, Records, Row, Table, row_arn
 from iam_guard.store.resource_statements import replace_statements
 from iam_guard.store.schema import (
+    api_keys,
     archive_rules,
+    certificate_profiles,
     control_policies,
     identities,
     inline_policies,
     policies,
     policy_versions,
     resources,
+    service_credentials,
 )
 
 
@@ -113,6 +116,13 @@ def _naming(records: Records, partition: str, person: StoredPerson) -> Iterator[
     for row in all_pages(records, resources, text=PRESENT):
         if names.search(row["text"]):
             yield row["arn"]
+    for row in all_pages(records, identities, trust_digest=PRESENT):
+        if names.search(row["trust_text"]):
+            yield row_arn(partition, row)
+    for table in (api_keys, service_credentials, certificate_profiles):
+        for row in all_pages(records, table, session_policy=PRESENT):
+            if names.search(row["session_policy"]):
+                yield f"session policy of {row['id']}"
     for row in all_pages(records, archive_rules):
         if any(names.search(value) for value in _filter_values(row["filter"])):
             yield f"{row['name']} of {row['analyzer_id']}"

@@ -34,6 +34,7 @@ from tests.guard.personal_world import (
     UMBRELLA,
     dumped,
     id_of,
+    insert_filled,
     plant,
     plant_others,
     seeded,
@@ -222,6 +223,27 @@ def test_interrupted_erasure_is_completed(guard: Guard, store: SqlStore, monkeyp
     assert ALICE not in json.dumps(dumped(store)["resources"])
 
 
+def test_every_policy_that_names_the_person_is_reported(guard: Guard, store: SqlStore) -> None:
+    """Also those whose text no binding replaces: conditions of trust policies, and session policies of others."""
+    condition = {"ArnEquals": {"aws:PrincipalArn": ALICE}}
+    text = json.dumps({"Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition}]})
+    other = id_of(store, ACME, "alice2")
+    with store.write_transaction() as records:
+        records.update(schema.identities, {"trust_text": text, "trust_bindings": {}}, account=ACME, name="work")
+        insert_filled(records, schema.api_keys, id="key2", identity_id=other, status="Active", session_policy=text)
+        credential = {"id": "ACCA2", "account": ACME, "user_id": other, "status": "Active", "session_policy": text}
+        insert_filled(records, schema.service_credentials, **credential)
+        profile = {"account": ACME, "roles": [], "policy_ids": [], "session_policy": text}
+        insert_filled(records, schema.certificate_profiles, id="profile2", **profile)
+    reported = {
+        f"arn:aws:iam::{ACME}:role/work",
+        *(f"session policy of {id}" for id in ("key2", "ACCA2", "profile2")),
+    }
+    assert reported <= set(guard.people.export(ALICE)["namedIn"])
+    assert reported <= set(guard.people.erase(ALICE).still_named_in)
+    assert reported.isdisjoint(guard.people.export(ALICE2)["namedIn"])
+
+
 def test_policies_of_others_mean_the_same_after_an_erasure(guard: Guard, store: SqlStore) -> None:
     """Another user of the same name gets nothing, and those who are named beside the person keep what they have."""
     before = {arn: guard.decide(Principal.from_arn(ALICE2), "docs:Get", arn).outcome for arn in (DOCUMENT, NOTE)}
@@ -241,6 +263,12 @@ def test_policies_of_others_mean_the_same_after_an_erasure(guard: Guard, store: 
 
 def _only_users(account: dict[str, Any]) -> dict[str, Any]:
     return {"id": account["id"], "name": account["name"], "users": [{"name": "alice", "path": "/staff/"}]}
+
+
+def test_further_texts_are_not_one_text(guard: Guard) -> None:
+    with pytest.raises(InvalidInput, match="also"):
+        guard.people.erase(ALICE, also="alice@example.com")
+    assert guard.people.export(ALICE)["store"]
 
 
 def test_root_user_cannot_be_erased(guard: Guard, store: SqlStore, alice: str) -> None:
