@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from iam_guard.authn.people.passwords import shared_hasher
-from iam_guard.authn.people.person import find_person, root_of
+from iam_guard.authn.people.person import Person, find_person, root_of
 from iam_guard.authn.people.stored_passwords import add_password
-from iam_guard.errors import InvalidInput
+from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.guard.account_states import AccountStates
 from iam_guard.model.account import Account, AccountState
 from iam_guard.model.result import ChangeRecorder
@@ -136,9 +136,11 @@ class Accounts(AccountStates):
     ) -> None:
         """Set the first password of the root user or a user. Raises `InvalidInput` if a rule refuses it."""
         partition = self._store.partition
-        person = root_of(partition, account)
+        person: Person | None = root_of(partition, account)
         if user is not None:
-            person = find_person(records, partition, account=account, name=user) or person
+            person = find_person(records, partition, account=account, name=user)
+        if person is None:
+            raise NoSuchEntity(f"the user {user} does not exist")
         problem = add_password(records, person, password, digest, now)
         if problem is not None:
             raise InvalidInput(problem, place=_place(user))

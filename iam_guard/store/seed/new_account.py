@@ -7,6 +7,7 @@ account. It is applied in the transaction that inserts the account.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -25,6 +26,8 @@ from iam_guard.store.seed.seed_reader import SeedReader
 from iam_guard.store.seed.seed_values import Seed, SeedAccount
 
 _FORM: Final = "expected a mapping of an account's members, or its text in YAML or JSON"
+_NOT_IN_YAML: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+"""Characters that JSON may contain, but that YAML reads as line breaks or refuses; as escapes, both read them."""
 
 
 class NewAccountSeed(NamedTuple):
@@ -97,9 +100,10 @@ def _written(content: object) -> str:
     if not isinstance(content, Mapping):
         raise InvalidInput(f"{_FORM}, got {type(content).__name__}", place="seed")
     try:
-        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput(f"{_FORM}, got values that JSON does not have", place="seed") from None
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: object) -> object:

@@ -83,6 +83,16 @@ def test_seed_is_a_mapping_or_text(guard: Guard) -> None:
         assert records.count(accounts, requires_mfa=True) == 1
 
 
+@pytest.mark.parametrize("character", ["\x85", "\x7f", "\u2028", "\u2029", "\ufeff", "\U0001f600", "\\", '"', "\t"])
+def test_text_of_a_mapping_is_stored_as_it_is(character: str, guard: Guard) -> None:
+    """Also what YAML reads as line breaks or refuses."""
+    text = f"a{character}b {character}"
+    guard.accounts.create("acme", id=ID, seed={"roles": [{"name": "R", "description": text, "trust": trust(ID)}]})
+    with guard.store.read_transaction() as records:
+        [role] = records.all(identities, kind="role")
+    assert role["description"] == text
+
+
 def test_seed_can_contain_the_id_of_its_account(guard: Guard) -> None:
     """With an id of `new_id`: in ARNs of resources and in trust policies."""
     id = guard.accounts.new_id()
