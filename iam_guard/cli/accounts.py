@@ -19,8 +19,6 @@ from iam_guard.guard.accounts import Accounts
 from iam_guard.model.account import Account, AccountState
 from iam_guard.settings import load
 
-_STATES = [state.value for state in AccountState]
-
 
 @click.command("create")
 @click.argument("name")
