@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import click
 
+from iam_guard.cli.accounts import account_as_json, opened_accounts
 from iam_guard.cli.audit_sources import terminal_safe
-from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.errors import InvalidInput
 from iam_guard.guard.account_states import DELETION_BATCH
-from iam_guard.guard.accounts import Accounts
 from iam_guard.model.account import Account
-from iam_guard.settings import load
 from iam_guard.store.account_deletion import MAX_BATCH
-
-
-@contextmanager
-def _accounts(store: str) -> Iterator[Accounts]:
-    with recorded_store(store) as (opened, change_recorder):
-        yield Accounts(opened, load(), change_recorder, lambda: datetime.now(UTC))
 
 
 @click.command("suspend")
@@ -37,7 +26,7 @@ def suspend_account(account: str, store: str, as_json: bool) -> None:
 
     People can't sign in to it, and its roles can't be assumed. Other accounts still reach what it shares with them.
     """
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         _show(accounts.suspend(account), as_json=as_json)
 
 
@@ -47,7 +36,7 @@ def suspend_account(account: str, store: str, as_json: bool) -> None:
 @JSON
 def resume_account(account: str, store: str, as_json: bool) -> None:
     """Accept the credentials of ACCOUNT (12 digits) again, which is suspended or closed."""
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         _show(accounts.resume(account), as_json=as_json)
 
 
@@ -60,7 +49,7 @@ def close_account(account: str, store: str, as_json: bool) -> None:
 
     The management account of an organization can't be closed.
     """
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         _show(accounts.close(account), as_json=as_json)
 
 
@@ -81,7 +70,7 @@ def delete_account(account: str, confirm: str | None, batch: int, store: str, as
 
     The id is never given again; the name and the e-mail address are free. After an interruption, run it again.
     """
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         name = accounts.get(account).name
         if confirm is None and sys.stdin.isatty():
             confirm = click.prompt(f"Type the name of the account {account} to delete it", err=True)
@@ -96,12 +85,10 @@ def delete_account(account: str, confirm: str | None, batch: int, store: str, as
                 advance(deleted)
 
             accounts.delete(account, batch=batch, progress=count)
-    deleted = {"accountId": account, "deletedRows": rows}
+    deleted = {"id": account, "deletedRows": rows}
     click.echo(json.dumps(deleted) if as_json else f"deleted the account {account}, {rows:,} rows")
 
 
 def _show(account: Account, *, as_json: bool) -> None:
-    since = account.state_since.isoformat()
-    shown = {"accountId": account.id, "name": account.name, "state": account.state.value, "stateSince": since}
-    name = terminal_safe(account.name)
-    click.echo(json.dumps(shown) if as_json else f"the account {account.id} ({name}) is {account.state}")
+    text = f"the account {account.id} ({terminal_safe(account.name)}) is {account.state}"
+    click.echo(json.dumps(account_as_json(account)) if as_json else text)

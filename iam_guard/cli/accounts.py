@@ -47,9 +47,9 @@ def create_account(
     """
     content = None if seed is None else _text_of(seed)
     password = read_password(from_stdin=True) if has_password else None
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         created = accounts.create(name, email=email, id=id, seed=content, password=password)
-    click.echo(json.dumps(_as_row(created)) if as_json else f"created the account {created.id}")
+    click.echo(json.dumps(account_as_json(created)) if as_json else f"created the account {created.id}")
 
 
 @click.command("list")
@@ -60,10 +60,10 @@ def create_account(
 @JSON
 def list_accounts(state: str | None, store: str, as_json: bool) -> None:
     """List the accounts of the store."""
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         listed = list(_all(accounts, None if state is None else AccountState(state)))
     if as_json:
-        click.echo(json.dumps([_as_row(account) for account in listed]))
+        click.echo(json.dumps([account_as_json(account) for account in listed]))
         return
     for account in listed:
         email = "" if account.email is None else f"  {terminal_safe(account.email)}"
@@ -76,8 +76,8 @@ def list_accounts(state: str | None, store: str, as_json: bool) -> None:
 @JSON
 def show_account(account: str, store: str, as_json: bool) -> None:
     """Show the name, addresses and state of ACCOUNT (12 digits)."""
-    with _accounts(store) as accounts:
-        row = _as_row(accounts.get(account))
+    with opened_accounts(store) as accounts:
+        row = account_as_json(accounts.get(account))
     if as_json:
         click.echo(json.dumps(row))
         return
@@ -92,13 +92,15 @@ def show_account(account: str, store: str, as_json: bool) -> None:
 @JSON
 def rename_account(account: str, name: str, store: str, as_json: bool) -> None:
     """Change the name of ACCOUNT (12 digits) to NAME."""
-    with _accounts(store) as accounts:
+    with opened_accounts(store) as accounts:
         renamed = accounts.rename(account, name)
-    click.echo(json.dumps(_as_row(renamed)) if as_json else f"renamed the account {renamed.id} to {renamed.name}")
+    text = f"renamed the account {renamed.id} to {renamed.name}"
+    click.echo(json.dumps(account_as_json(renamed)) if as_json else text)
 
 
 @contextmanager
-def _accounts(store: str) -> Iterator[Accounts]:
+def opened_accounts(store: str) -> Iterator[Accounts]:
+    """Yield the accounts of a store; the operator's changes are recorded."""
     with recorded_store(store) as (opened, change_recorder):
         yield Accounts(opened, load(), change_recorder, lambda: datetime.now(UTC))
 
@@ -110,7 +112,8 @@ def _all(accounts: Accounts, state: AccountState | None) -> Iterator[Account]:
         page = accounts.list(state=state, after=page[-1].id)
 
 
-def _as_row(account: Account) -> dict[str, str | None]:
+def account_as_json(account: Account) -> dict[str, str | None]:
+    """Return an account as every command with `--json` prints it."""
     return {
         "id": account.id,
         "name": account.name,

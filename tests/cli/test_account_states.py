@@ -34,12 +34,18 @@ def test_account_goes_through_its_states(run: Run) -> None:
         result = run(command, "111122223333")
         assert (result.exit_code, result.output) == (0, f"the account 111122223333 (Acme) is {state}\n")
     result = run("delete", "111122223333", "--confirm", "Acme", "--json")
-    assert json.loads(result.output) == {"accountId": "111122223333", "deletedRows": 1}
+    assert json.loads(result.output) == {"id": "111122223333", "deletedRows": 1}
     assert run("show", "111122223333").exit_code == 2
     recorded = [json.loads(line) for line in Path("trail.jsonl").read_text().splitlines()]
     changes = [(record["eventName"], record["requestParameters"].get("state")) for record in recorded[1:]]
     expected = [("SuspendAccount", "suspended"), ("ResumeAccount", "active"), ("CloseAccount", "closed")]
     assert changes == [*expected, ("DeleteAccount", "deleting"), ("DeleteAccount", "deleted")]
+
+
+def test_every_command_prints_an_account_in_the_same_form(run: Run) -> None:
+    for command in ("suspend", "resume", "close"):
+        changed = json.loads(run(command, "111122223333", "--json").output)
+        assert changed == json.loads(run("show", "111122223333", "--json").output)
 
 
 def test_wrong_state_is_an_error(run: Run) -> None:
