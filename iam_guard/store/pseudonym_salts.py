@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from iam_guard.errors import CacheMiss, StoreIsReadOnly, StoreUnavailable
+from iam_guard.store.account_rows import is_deleted_id
 from iam_guard.store.cached_store import CachedStore
 from iam_guard.store.generations import Held, are_current
 from iam_guard.store.protocol import RecordStore, SourceStore
@@ -151,8 +152,13 @@ def _salts_of(records: Records, account: str, subjects: Collection[str]) -> dict
 
 
 def _with_created(records: Records, account: str, subjects: Collection[str], now: int) -> dict[str, bytes]:
-    """Return the salts of subjects, after those are inserted that are neither there nor marked as erased."""
+    """Return the salts of subjects, after those are inserted that are neither there nor marked as erased.
+
+    A deleted account gets none.
+    """
     salts = _salts_of(records, account, subjects)  # again: another process may have inserted them
+    if is_deleted_id(records, account):  # a late record: its salts were deleted with it
+        return salts
     marks = records.all(pseudonym_salts, account=_ERASED, subject=sorted(subjects))
     marked = {row["subject"] for row in marks if not _is_old(row, now)}
     for subject in sorted(set(subjects) - salts.keys() - marked):

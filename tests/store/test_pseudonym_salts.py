@@ -21,7 +21,7 @@ from iam_guard.store.pseudonym_salts import (
     delete_salts,
     is_writable,
 )
-from iam_guard.store.schema import accounts, pseudonym_salts
+from iam_guard.store.schema import accounts, deleted_accounts, pseudonym_salts
 
 ACME, UMBRELLA = "111122223333", "444455556666"
 ALICE, CAROL = "a" * 64, "c" * 64
@@ -51,6 +51,16 @@ def processes(database: str, settings: Settings) -> Iterator[tuple[Process, Proc
         for process in made:
             stack.callback(process.cached_store.close)
         yield made
+
+
+def test_late_records_create_no_salts_for_a_deleted_account(processes: tuple[Process, Process]) -> None:
+    one, other = processes
+    with one.cached_store.write_transaction() as records:
+        records.insert(deleted_accounts, id=ACME, deleted=1000)
+    assert other.load(ALICE) == {}
+    assert other.load(ALICE, account=UMBRELLA)
+    with one.store.read_transaction() as records:
+        assert records.count(pseudonym_salts) == 1
 
 
 def test_two_processes_get_the_same_salts(processes: tuple[Process, Process]) -> None:
