@@ -321,8 +321,7 @@ def test_written_record_frees_its_decision(tmp_path: Path) -> None:
         trail.record_decision(decision, CALL, started=0.0)
         del decision
         eventually(lambda: pipeline.usage().is_failing)
-        gc.collect()
-        assert reference() is None
+        eventually(lambda: [gc.collect(), reference()][1] is None)  # the thread may just be at it
         failing.clear()
         pipeline.close()
     assert len(ids_in(tmp_path)) == 2
