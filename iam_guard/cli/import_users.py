@@ -151,6 +151,9 @@ def _skipping(path: Path | None) -> Iterator[Callable[[int, object, str], None] 
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ConfigurationError(f"cannot open `{path}`: {error.strerror}", place="skip_invalid") from None
+    if os.fstat(descriptor).st_mode & 0o077:
+        os.close(descriptor)
+        raise ConfigurationError(f"expected `{path}` with mode 0600: rows may contain digests", place="skip_invalid")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
 
         def skip(line: int, row: object, problem: str) -> None:

@@ -159,7 +159,7 @@ class UserImport:
             raise InvalidInput(f"expected a batch of 1 to {MAX_BATCH} rows, got `{batch}`", place="batch")
         with self._store.read_transaction() as records:
             _require_active(records, self._account)
-            self._require_quota(records, total)
+            self._require_quota(records, total if skip is None else 0)  # skipped rows need no room
         with self._store.write_transaction() as records:
             records.update_statistics(*_TABLES)
         self._skip = skip

@@ -93,3 +93,12 @@ def test_quota_error_names_the_setting(run: Run, monkeypatch: pytest.MonkeyPatch
     refused = run(b"".join(b'{"name": "u%d"}\n' % number for number in range(4)))
     assert refused.exit_code == 2
     assert "expected `users per account=4` or more in the setting `quotas` (IAM_GUARD_QUOTAS)" in refused.output
+    skipped = run(b"{}\n" * 3 + b'{"name": "v1"}\n', "--skip-invalid", "bad.jsonl")
+    assert "created 1 users" in skipped.output, "skipped lines need no room"
+
+
+def test_skipped_lines_are_not_added_to_a_file_that_others_read(run: Run) -> None:
+    Path("bad.jsonl").touch(mode=0o644)
+    refused = run(b'{"nam": "u1"}\n{"name": "u2"}\n', "--skip-invalid", "bad.jsonl")
+    assert (refused.exit_code, "with mode 0600" in refused.output) == (2, True)
+    assert Path("bad.jsonl").read_text() == ""
