@@ -172,12 +172,19 @@ def sessions_of_federated(records: Records, account: str, arn: str, subject: str
 
 
 def values_of_federated(found: Mapping[Table, Sequence[Row]], arn: str, subject: str | None) -> PersonalValues:
-    """Return what identifies the person of these sessions: the subject, the sessions' names and ids."""
+    """Return what identifies the person of these sessions: the subject, the sessions' names and ids.
+
+    Most sessions of roles and federated users have no row: then it is what the ARN says.
+    """
     rows = [row for rows in found.values() for row in rows]
     names = {text for row in rows for text in (_userid_of(row), _arn_of(row)) if text is not None}
-    names |= {name.rpartition("/")[2] for name in names if name.startswith("arn:")}
     names.add(arn if subject is None else subject)
-    return PersonalValues(frozenset(names), frozenset(row["id"] for row in rows))
+    names |= {name.rpartition("/")[2] for name in names if name.startswith("arn:")}
+    account, resource = arn.split(":", 5)[4:]
+    if subject is None and resource.startswith("federated-user/"):
+        names.add(f"{account}:{resource.partition('/')[2]}")
+    own = {arn} if subject is None else set()
+    return PersonalValues(frozenset(names), frozenset({row["id"] for row in rows} | own))
 
 
 def exported_sessions(found: Mapping[Table, Sequence[Row]]) -> Exported:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iam_guard import Guard
-from iam_guard.audit.record.pseudonyms import make_pseudonym_key
+from iam_guard.audit.record.pseudonyms import (
+    make_pseudonym_key,
+    person_pseudonyms,
+    pseudonym,
+    read_pseudonym_keys,
+    salt_subject,
+)
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
+from iam_guard.store.pseudonym_salts import StoredSalts
 from iam_guard.store.schema import federated_sessions, identities, tool_sessions
 from iam_guard.store.sql_store import SqlStore
 from tests.guard.personal_world import ACME, SECRET, UMBRELLA, insert_filled, seeded
@@ -85,6 +93,28 @@ def test_erasure_by_the_arn_of_a_session(guard: Guard, store: SqlStore) -> None:
     erasure = guard.people.erase(f"arn:aws:sts::{ACME}:assumed-role/work/carol")
     assert erasure.rows == {"federated_sessions": 1, "tool_sessions": 1}
     assert [id for id, _ in sessions(store)] == ["bs-0", "bs-1", "bs-2"]
+
+
+@table(
+    "resource, userid",
+    [("assumed-role/work/dora", "ROLE:dora"), ("federated-user/emil", f"{ACME}:emil")],
+)
+def test_session_without_a_row_is_found_by_its_arn(
+    resource: str, userid: str, guard: Guard, store: SqlStore, tmp_path: Path
+) -> None:
+    """Those of temporary credentials have none: the ARN says what identifies them in the trail."""
+    arn, name = f"arn:aws:sts::{ACME}:{resource}", resource.rpartition("/")[2]
+    with store.read_transaction() as records:
+        role = records.all(identities, kind="role")[0]["id"]
+    texts, keys = [arn, name, userid.replace("ROLE", role)], tmp_path / "iam.db.audit-pseudonym-keys"
+    [key] = read_pseudonym_keys(keys)[ACME]
+    StoredSalts(store).load(ACME, [salt_subject(key, text) for text in (*texts, f"{name}2")], creates=True)
+    record = {"userIdentity": {"arn": arn}, "recipientAccountId": ACME}
+    output = StringIO()
+    other = {"userIdentity": {"arn": f"{arn}2"}, "recipientAccountId": ACME}
+    assert guard.people.write_export(arn, output, records=[record, other]) == 1
+    assert guard.people.erase(arn).salts == 3
+    assert person_pseudonyms(keys, ACME, texts, (), StoredSalts(store)) == {pseudonym(key, text) for text in texts}
 
 
 @table(
