@@ -127,12 +127,12 @@ class PersonalData:
         whom = self.subject_of(arn, subject)
         with self._store.read_transaction() as records:
             person, rows, values = self._exported(records, whom, arn, subject)
+            sessions: set[str] = set()
             if whom.kind != "root":
                 sessions = role_sessions_of(records, self._store.partition, whom.account, values.names)
-                values = values._replace(names=values.names | sessions)
             bound = {} if person is None or person.id is None else bound_policies(records, person)
             named_in = [] if person is None else naming_policies(records, self._store.partition, person)
-        pseudonyms = self._pseudonyms(whom.account, values)
+        pseudonyms = self._pseudonyms(whom.account, values._replace(names=values.names | sessions))
         unique_id = None if person is None else person.id
         self._record("ExportPerson", whom.account, {"principalId": unique_id or whom.kind}, {}, None, changed=False)
         document: dict[str, Any] = {
@@ -143,7 +143,7 @@ class PersonalData:
             "namedIn": named_in,
             "pseudonyms": sorted(pseudonyms),
         }
-        return document, PersonRecords(whom.account, values.names, values.unique, pseudonyms)
+        return document, PersonRecords(whom.account, values.names, values.unique | sessions, pseudonyms)
 
     def _exported(
         self, records: Records, whom: _Subject, arn: str, subject: str | None

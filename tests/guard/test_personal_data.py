@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,15 @@ def test_export_of_a_namesake_has_nothing_of_the_other(guard: Guard, alice: str)
     other = guard.people.export(ALICE2)
     assert alice not in json.dumps(other)
     assert other["person"]["uniqueId"] != alice
+
+
+def test_export_has_plain_records_of_role_sessions_named_after_the_person(guard: Guard) -> None:
+    """As their pseudonyms are found, too: after a switch to a role, the trail names the session."""
+    names, output = ("alice", "alice2"), StringIO()
+    arns = [f"arn:aws:sts::{ACME}:assumed-role/work/{name}" for name in names]
+    found = [{"userIdentity": {"arn": arn}, "recipientAccountId": ACME} for arn in arns]
+    assert guard.people.write_export(ALICE, output, records=found) == 1
+    assert [entry["record"] for entry in json.loads(output.getvalue())["trail"]] == found[:1]
 
 
 def test_export_of_a_root_user_has_its_account(guard: Guard, alice: str) -> None:
