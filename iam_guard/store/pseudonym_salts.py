@@ -105,7 +105,8 @@ class CachedSalts(StoredSalts):
         missing = [subject for subject in subjects if subject not in known]
         loaded = super()._load(account, missing, creates=creates) if missing else {}
         found = {subject: known[subject] for subject in subjects if subject in known} | loaded
-        if sum(len(salts) for _, salts in self._salts.values()) + len(loaded) > MAX_CACHED_SALTS:
+        cached = list(self._salts.values())  # at once: other threads add accounts
+        if sum(len(salts) for _, salts in cached) + len(loaded) > MAX_CACHED_SALTS:
             self._salts = {account: (held, found)}
         elif known:
             known.update(loaded)

@@ -63,6 +63,27 @@ def test_late_records_create_no_salts_for_a_deleted_account(processes: tuple[Pro
         assert records.count(pseudonym_salts) == 1
 
 
+def test_thread_that_loads_meanwhile_is_no_error(processes: tuple[Process, Process]) -> None:
+    """A thread counts the cached salts while another one caches those of an account that is new to the process."""
+    one, other = processes
+    found: list[dict[str, bytes]] = []
+
+    class Salts(dict[str, bytes]):
+        def __len__(self) -> int:
+            if not found:
+                found.append({})
+                thread = Thread(target=lambda: found.append(one.load(CAROL, account="777788889999")))
+                thread.start()
+                thread.join()
+            return super().__len__()
+
+    one.load(ALICE)
+    held, salts = one.salts._salts[ACME]
+    one.salts._salts[ACME] = held, Salts(salts)
+    assert one.load(ALICE, account=UMBRELLA) == other.load(ALICE, account=UMBRELLA)
+    assert found[1] == other.load(CAROL, account="777788889999")
+
+
 def test_two_processes_get_the_same_salts(processes: tuple[Process, Process]) -> None:
     """Also at once: the first insertion counts. Salts of accounts differ, and the epoch stays."""
     one, other = processes
