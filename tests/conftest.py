@@ -67,6 +67,12 @@ SLOW = (
 """The slow kinds, which `make test` leaves to `make test-all`; single tests have the marker `slow`."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are processors, since tests also wait: for servers, databases and threads."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     help = "run this many parametrized cases of each test function, spread from first to last"
     parser.addoption(CASES_OF_EACH, type=int, default=0, metavar="N", help=help)
