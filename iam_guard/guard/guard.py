@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import cast
 
-from iam_guard.audit.change_recorder import TrailChangeRecorder
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.authenticator import Authenticators
@@ -25,8 +24,6 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
-from iam_guard.guard.accounts import Accounts
-from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
 from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
@@ -35,8 +32,7 @@ from iam_guard.guard.principal_queries import PrincipalQueries
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
 from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
-from iam_guard.guard.sharing import ResourceSharing
-from iam_guard.guard.user_import import UserImporting
+from iam_guard.guard.store_management import StoreManagement
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
@@ -45,16 +41,14 @@ from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resou
 from iam_guard.model.usage import AuditUsage, GuardUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.certificate_trust import RevocationLists
 from iam_guard.store.last_used import LastUsedTracker
 from iam_guard.store.protocol import RecordStore, StatedStore
-from iam_guard.store.resource_policies import ResourcePolicies
 from iam_guard.store.sealed_messages import write_message
 
 _log = logging.getLogger("iam_guard.guard")
 
 
-class Guard(PrincipalSealing, UserImporting):
+class Guard(StoreManagement, PrincipalSealing):
     """Decides and records for one application. `open_guard` makes one; safe to share between threads."""
 
     def __init__(
@@ -68,19 +62,8 @@ class Guard(PrincipalSealing, UserImporting):
         shadow: ShadowMode | None = None,
         clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
-        self.settings, self.trail, self._store, self.catalogues = settings, trail, store, tuple(catalogues)
-        self.resources, self._shadow, self.clock = resources, shadow, clock
-        """`clock` returns the present time, of decisions and of the calls of the AWS API alike."""
-        change_recorder = TrailChangeRecorder(trail, self.catalogues[0].service if self.catalogues else "iam-guard")
-        self.resource_policies = ResourcePolicies(store, change_recorder)
-        """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
-        self.sharing = sharing = ResourceSharing(self.resource_policies, self.catalogues, resources)
-        self.share, self.unshare, self.shares_of = sharing.share, sharing.unshare, sharing.shares_of
-        self.api_keys = ApiKeys(store, change_recorder)
-        self.accounts = Accounts(store, settings, change_recorder, lambda: self.clock())
-        """API keys: create, list, update, rotate, delete. Accounts, the tenants: create, get, list, rename."""
-        self.revocation_lists = RevocationLists(store, change_recorder)
-        """The revocation lists of trust anchors: put, list."""
+        super().__init__(store, trail, settings, tuple(catalogues), resources, clock)
+        self._shadow = shadow
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
         self._loader = Loader(store, size=settings.cache_size, region=settings.region, own_services=self._own_services)
         lists = GuardLists(
@@ -101,7 +84,8 @@ class Guard(PrincipalSealing, UserImporting):
         )
         self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
         self.tokens, self.known_credentials = self._authenticators.tokens, self._authenticators.known
-        """`tokens` verifies those of OIDC providers; `known_credentials`, if any, accepts repeated requests."""
+        """`tokens` verifies tokens of OIDC providers. `known_credentials` accepts repeated requests of verified
+        callers; it is None if every request is verified in full."""
         self.uses = LastUsedTracker(store, region=settings.region)
         self.people = People(
             store,
@@ -109,7 +93,7 @@ class Guard(PrincipalSealing, UserImporting):
             lambda: self.clock(),
             uses=self.uses,
             trail=trail,
-            change_recorder=change_recorder,
+            change_recorder=self._change_recorder,
             decide=self._may_have_session,
             tokens=self.tokens,
         )

@@ -20,8 +20,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from iam_guard.audit.change_recorder import TrailChangeRecorder
-from iam_guard.audit.trail import Trail
 from iam_guard.authn import api_key
 from iam_guard.errors import AccountStateConflict, InvalidInput, LimitExceeded
 from iam_guard.guard.api_key_file import ApiKeyFile, UserKey
@@ -35,7 +33,6 @@ from iam_guard.guard.user_lookup import (
 )
 from iam_guard.guard.user_rows import UserRow, UserRowReader
 from iam_guard.model.account import AccountState
-from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.policy.problems import Problems
 from iam_guard.store.account_rows import find_account
@@ -88,8 +85,7 @@ class UserImporting:
     """The method of `Guard` that imports users."""
 
     _store: CachedStore
-    trail: Trail
-    catalogues: Sequence[Catalogue]
+    _change_recorder: ChangeRecorder
     clock: Callable[[], datetime]
 
     def import_users(
@@ -110,10 +106,8 @@ class UserImporting:
         of each batch. Raises `NoSuchEntity`, `AccountStateConflict` for one that is not active, `LimitExceeded`,
         `ConfigurationError` for the file, `StoreIsReadOnly`.
         """
-        service = self.catalogues[0].service if self.catalogues else "iam-guard"
-        recorder = TrailChangeRecorder(self.trail, service)
         total = len(rows) if isinstance(rows, Collection) else 0
-        run = UserImport(self._store, recorder, account, clock=self.clock, create_groups=create_groups)
+        run = UserImport(self._store, self._change_recorder, account, clock=self.clock, create_groups=create_groups)
         return run.run(enumerate(rows, 1), total=total, batch=batch, keys=api_keys, skip=skip, progress=progress)
 
 
