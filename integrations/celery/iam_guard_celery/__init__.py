@@ -115,12 +115,14 @@ class _TaskGuard:
             app.Task.dont_autoretry_for = _FINAL_ERRORS
         if app.finalized:
             self._guard_all()
-        app.on_after_finalize.connect(self._guard_all, weak=False)
-        signals.worker_init.connect(self._guard_all, weak=False)  # for tasks of modules that were imported later
-        signals.task_prerun.connect(self._begin, weak=False)
-        signals.task_postrun.connect(self._end, weak=False)
-        signals.worker_process_shutdown.connect(lambda **_: self.guard.close(), weak=False)  # there is no `atexit`
-        signals.beat_init.connect(self._schedule, weak=False)
+        for signal, receiver in (
+            *((signal, self._guard_all) for signal in (app.on_after_finalize, signals.worker_init)),
+            (signals.task_prerun, self._begin),
+            (signals.task_postrun, self._end),
+            (signals.worker_process_shutdown, lambda **_: self.guard.close()),  # there is no `atexit`
+            (signals.beat_init, self._schedule),
+        ):  # with an id: Celery 5.5 takes the methods of two applications for one receiver
+            signal.connect(receiver, weak=False, dispatch_uid=f"iam_guard_celery:{id(self)}")
 
     def send_task(self, *args: Any, **options: Any) -> Any:
         """Send a task with the caller of the current call, if there is one. A header without a call is kept."""
