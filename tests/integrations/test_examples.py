@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.util
 import json
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +76,3 @@ def test_key_in_the_docstring_is_in_the_seed(framework: str) -> None:
     """The command in the docstring works."""
     text = (ROOT / "integrations" / framework / "example" / f"{framework}_service.py").read_text(encoding="utf-8")
     assert KEYS["rita"] in text
-
-
-def test_fastmcp_tenants_see_only_their_own_documents() -> None:
-    """Over HTTP with the client of FastMCP; another tenant's document does not exist."""
-    needed("fastmcp", "iam_guard_fastmcp")
-    client, transports = import_module("fastmcp").Client, import_module("fastmcp.client.transports")
-    module = example("fastmcp")
-    guard = open_guard(module.HERE / "iam.yaml", services=[module.docs])
-
-    async def ask(address: str, who: str) -> list[Any]:
-        headers = {"authorization": f"Bearer {KEYS[who]}"}
-        async with client(transports.StreamableHttpTransport(f"{address}/mcp", headers=headers)) as session:
-            found: list[Any] = [sorted(tool.name for tool in await session.list_tools())]
-            for tool, arguments in (("get_document", {"number": 7}), ("search", {"text": "plan"})):
-                try:
-                    found.append((await session.call_tool(tool, arguments)).data)
-                except import_module("fastmcp.exceptions").McpError as error:
-                    found.append(error.error.data["code"])
-            return found
-
-    with contextlib.closing(guard), serving(module.create(guard), lifespan="on") as address:
-        everything = ["about", "get_document", "put_document", "search"]
-        assert asyncio.run(ask(address, "ada")) == [everything, "the plan", [7]]
-        assert asyncio.run(ask(address, "rita")) == [["about", "get_document", "search"], "the plan", [7]]
-        assert asyncio.run(ask(address, "gus")) == [everything, "NoSuchEntity", []]

@@ -323,6 +323,7 @@ def test_written_record_frees_its_decision(tmp_path: Path) -> None:
         eventually(lambda: pipeline.usage().is_failing)
         eventually(lambda: [gc.collect(), reference()][1] is None)  # the thread may just be at it
         failing.clear()
+        eventually(lambda: not pipeline.usage().is_failing)
         pipeline.close()
     assert len(ids_in(tmp_path)) == 2
 
