@@ -88,7 +88,7 @@ class Farm:
         apply_seed(opened, load_seed_text(json.dumps({"version": 1, "accounts": [account(users)]})))
         opened.close()
         create_signing_key_file(folder / "iam.db.audit-key")
-        for name in ("q", "results", "control"):
+        for name in ("q", "written", "results", "control"):
             (folder / name).mkdir()
         (folder / "tasks.py").write_text(MODULE)
         (folder / "celeryconfig.py").write_text(CONFIGURATION.format(folder=folder))
@@ -98,11 +98,16 @@ class Farm:
         settings: dict[str, Any] = {}
         exec((folder / "celeryconfig.py").read_text(), settings)  # noqa: S102  its own file
         self.app.conf.update({name: value for name, value in settings.items() if not name.startswith("_")})
+        self.app.conf.broker_transport_options["data_folder_out"] = str(folder / "written")
         guard_tasks(self.app, self.guard)
 
     def send(self, user: str, name: str, *args: object) -> Any:
+        """Send a task; its file is moved when it is whole, since a worker would lose an empty one."""
         with calling(self.guard, Principal.from_arn(f"arn:aws:iam::{ACME}:user/{user}")):
-            return self.app.send_task(name, args)
+            sent = self.app.send_task(name, args)
+        for message in (self.folder / "written").iterdir():
+            message.rename(self.folder / "q" / message.name)
+        return sent
 
     @contextmanager
     def running(self, *command: str, stop: int = signal.SIGTERM, **more: str) -> Iterator[subprocess.Popen[str]]:

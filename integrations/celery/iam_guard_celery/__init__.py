@@ -115,14 +115,13 @@ class _TaskGuard:
             app.Task.dont_autoretry_for = _FINAL_ERRORS
         if app.finalized:
             self._guard_all()
-        uid = f"iam_guard_celery:{id(self)}"  # Celery 5.5 takes the methods of two applications for one receiver
         for signal, receiver in (
             *((signal, self._guard_all) for signal in (app.on_after_finalize, signals.worker_init)),
             *((signals.task_prerun, self._begin), (signals.task_postrun, self._end)),
             (signals.worker_process_shutdown, lambda **_: self.guard.close()),  # there is no `atexit`
             (signals.beat_init, self._schedule),
-        ):
-            signal.connect(receiver, weak=False, dispatch_uid=uid)
+        ):  # with an id: Celery 5.5 takes the methods of two applications for one receiver
+            signal.connect(receiver, weak=False, dispatch_uid=f"iam_guard_celery:{id(self)}")
 
     def send_task(self, *args: Any, **options: Any) -> Any:
         """Send a task with the caller of the current call, if there is one. A header without a call is kept."""
