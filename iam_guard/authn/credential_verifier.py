@@ -102,7 +102,7 @@ class Authenticator:
 
     find_access_key: Callable[[str], AccessKey | None]
     find_api_key: Callable[[str], ApiKey | None]
-    find_account: Callable[[Principal], AccountRecord | None]
+    find_account: Callable[[Principal], AccountRecord]
     callers: CallerCache
     skew: float
     api_skew: float = 900.0
@@ -273,13 +273,11 @@ class Authenticator:
         return (session, parent_key) if is_parent_key(parent_key, session) else _NO_SIGNER
 
 
-def require_active(account: AccountRecord | None) -> None:
+def require_active(account: AccountRecord) -> None:
     """Raise `AccountNotActive` for the account of a verified credential, unless it accepts credentials.
 
     Raises `InvalidClientTokenId` for an account that does not exist (any more).
     """
-    if account is None:
-        return
     if not account.exists:
         raise InvalidClientTokenId()
     if not account.is_active:

@@ -31,10 +31,10 @@ def set_root_email(records: Records, account: str, email: str) -> bool:
     row = records.one(accounts, id=account)
     if row is None:
         raise NoSuchEntity(f"the account {account[:64]} does not exist")
-    if row["email"] is not None and row["email"].lower() != wanted:
-        raise EntityAlreadyExists(f"the account {account} has another e-mail address", place="email")
-    if row["email"] is not None:
+    if row["email"] == wanted:
         return False
+    if row["email"] is not None:
+        raise EntityAlreadyExists(f"the account {account} has another e-mail address", place="email")
     if is_used_email(records, wanted):
         raise EntityAlreadyExists("another account has this e-mail address", place="email")
     records.update(accounts, {"email": wanted}, id=account)
