@@ -10,12 +10,14 @@ PYTHON ?=
 BIN := $(VENV)/bin
 CLIENTS := .venv-clients
 # FastMCP needs newer versions of what it shares with us than the lowest ones.
-ADAPTERS := $(filter-out $(if $(LOWEST),integrations/fastmcp/%),$(wildcard integrations/*/pyproject.toml))
+WITHOUT := $(if $(LOWEST),fastmcp)
+ADAPTERS := $(filter-out integrations/$(WITHOUT)/%,$(wildcard integrations/*/pyproject.toml))
 CONSTRAINTS := constraints$(if $(LOWEST),-lowest).txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 # Old libraries use what is deprecated, and leave connections to the garbage collector.
 LENIENT := $(addprefix -W default::,DeprecationWarning PendingDeprecationWarning ResourceWarning pytest.PytestUnraisableExceptionWarning)
-PYTEST := IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto $(if $(LOWEST),$(LENIENT))
+PYTEST := IAM_GUARD_TEST_WITHOUT=$(WITHOUT) IAM_GUARD_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest -n auto \
+	$(if $(LOWEST),$(LENIENT))
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
 

@@ -26,7 +26,7 @@ from iam_guard.authn import api_key
 from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.sigv4 import derived_key
+from iam_guard.authn.signatures.sigv4 import derived_key
 from iam_guard.errors import CredentialError, SignatureDoesNotMatch
 from iam_guard.model.credential import AccessKey, ApiKey
 from iam_guard.model.principal import Principal

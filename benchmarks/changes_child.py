@@ -20,11 +20,12 @@ from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store import change_feed, schema, sql_store
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import State, Step, record_change
+from iam_guard.store import schema, sql_store
+from iam_guard.store.cache import change_feed
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import State, Step, record_change
+from iam_guard.store.database.records import Records
 from iam_guard.store.open_store import open_database
-from iam_guard.store.records import Records
 from tests.store.bulk_rows import USERS_OF_AN_ACCOUNT, account_of, resource_arn, user_arn
 
 CALLERS: Final = range(1, 201)

@@ -18,7 +18,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from tests.store.bulk_rows import fill, resource_arn, user_arn
 from tests.store.databases import SEALING_KEY, Server, find_server

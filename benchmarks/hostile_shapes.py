@@ -1,4 +1,4 @@
-"""Expensive requests of unauthenticated clients, as bytes: one table of twenty kinds."""
+"""Expensive requests of unauthenticated clients, as bytes: one table."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ UNKNOWN = ("AKIAUNKNOWN000000001", "x" * 40)
 LONG = 60_000
 ANNOUNCED = 8_000_000
 SENT = 1_000_000
+SESSION = f"__Host-iam-guard={'A' * 43}"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -43,6 +44,11 @@ def _signed(host: str, key: tuple[str, str], method: str = "GET", **more: str) -
     request = AWSRequest(method, f"http://{host}{PATH}", data=b"", headers={"host": host, **more})
     botocore.auth.SigV4Auth(Credentials(*key), "docs", "us-east-1").add_auth(request)
     return {str(name): str(value) for name, value in request.headers.items()}
+
+
+def _spaced(host: str, text: str) -> dict[str, str]:
+    """Return the headers of a request with a wrong signature of a known key, one of which has many spaces."""
+    return {**_signed(host, (ACCESS_KEY[0], "wrong"), **{"x-note": "a b"}), "x-note": f"a{text}b"}
 
 
 def _presigned(parameters: str) -> str:
@@ -81,6 +87,29 @@ SHAPES: Mapping[str, Callable[[str], Shape]] = {
     "long Basic": lambda host: Shape(_request("GET", PATH, {"host": host, "authorization": f"Basic {'a' * LONG}"})),
     "long path": lambda host: Shape(_request("GET", f"/{'%41' * (LONG // 3)}", {"host": host})),
     "many cookies": lambda host: Shape(_request("GET", PATH, {"host": host, "cookie": "a=b; " * (LONG // 5)})),
+    "session cookie among many": lambda host: Shape(
+        _request("GET", PATH, {"host": host, "cookie": "a=b; " * (LONG // 5) + SESSION})
+    ),
+    "session cookie repeated": lambda host: Shape(
+        _request("GET", PATH, {"host": host, "cookie": f"{SESSION}; " * (LONG // 64)})
+    ),
+    "session cookie after spaces": lambda host: Shape(
+        _request("GET", PATH, {"host": host, "cookie": f";{' ' * LONG}{SESSION}"})
+    ),
+    "sign-in page, many cookies": lambda host: Shape(
+        _request("GET", "/signin/", {"host": host, "cookie": "a=b; " * (LONG // 5) + SESSION})
+    ),
+    "sign-in page, long query": lambda host: Shape(_request("GET", f"/signin/?{'a&' * (LONG // 2)}", {"host": host})),
+    "sign-in page, long path": lambda host: Shape(_request("GET", f"/signin/{'%41' * (LONG // 3)}", {"host": host})),
+    "sign-in form of escapes": lambda host: Shape(
+        _request("POST", "/signin/", {"host": host, "content-type": FORM}, b"x=" + b"%41" * (LONG // 3))
+    ),
+    "signed header of spaces": lambda host: Shape(_request("GET", PATH, _spaced(host, " " * (LONG // 2)))),
+    "signed header of words": lambda host: Shape(_request("GET", PATH, _spaced(host, "a " * (LONG // 4)))),
+    "signed headers, repeated": lambda host: Shape(
+        _request("GET", PATH, _signed(host, (ACCESS_KEY[0], "wrong"), a="b"), more="a: b\r\n" * 200)
+    ),
+    "plain path": lambda host: Shape(_request("GET", f"/{'a' * LONG}", {"host": host})),
     "forwarding chain": lambda host: Shape(
         _request("GET", PATH, {"host": host, "x-forwarded-for": ",".join(["127.0.0.1"] * (LONG // 10))})
     ),

@@ -17,17 +17,18 @@ from benchmarks.clock import Call, least
 from benchmarks.row import Row
 from iam_guard.authn.api_key import digest_of
 from iam_guard.authn.caller_cache import CallerCache
-from iam_guard.authn.credential_verifier import Authenticator, TokenCredential
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.presented_credentials import TokenCredential
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.factory import guard_on
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call as RequestCall
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 

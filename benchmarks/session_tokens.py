@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.clock import Call, least
 from benchmarks.row import Row
-from iam_guard.authn.temporary_credentials import SessionTokenCache
+from iam_guard.authn.tokens.temporary_credentials import SessionTokenCache
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal
+from iam_guard.store.credentials.session_tokens import read_session, write_session
 from iam_guard.store.sealing import Sealer, new_key
-from iam_guard.store.session_tokens import read_session, write_session
 
 NOW = datetime(2026, 11, 24, 12, 30, 15, tzinfo=UTC)
 ROLE = Principal.from_arn(

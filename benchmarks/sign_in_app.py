@@ -16,15 +16,15 @@ from benchmarks.apps import CLIENTS, behind, docs, seed
 from benchmarks.watched_app import lateness
 from benchmarks.world import ACCOUNT
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.session_cookie import csrf_token
+from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.factory import guard_on
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
+from iam_guard.store.database.records import Records
 from iam_guard.store.open_store import init_store
-from iam_guard.store.records import Records
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 

@@ -1,9 +1,10 @@
 """The cost of expensive requests without credentials: CPU time and memory of each, and their effect on a caller.
 
-Each of `hostile_shapes` is sent to a guarded application, to `iam-guard serve`, and to the application without a guard
-under the same server, whose cost is subtracted: it is the HTTP server's own. CPU time is that of all threads, from the
-kernel, in alternating rounds, of which the fastest counts; memory is the growth of a server while so many connections
-are open. Then a caller signs requests while all shapes are sent in turn, `RATE` per second, from another core.
+First, `hostile_costs` counts both in this process, and compares them with the limits. Then each of `hostile_shapes` is
+sent to a guarded application, to `iam-guard serve`, and to the application without a guard under the same server, whose
+cost is subtracted: it is the HTTP server's own. CPU time is that of all threads, from the kernel, in alternating
+rounds, of which the fastest counts; memory is the growth of a server while so many connections are open. Then a caller
+signs requests while all shapes are sent in turn, `RATE` per second, from another core.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median, quantiles
 
+from benchmarks import hostile_costs
 from benchmarks.apps import PATH, signed
 from benchmarks.hostile_shapes import SHAPES
 from benchmarks.row import Row, Skipped
@@ -36,6 +38,7 @@ BARE, APPLICATION, API = "bare Starlette", "application", "IAM and STS API"
 
 def measure() -> Iterator[Row]:
     """Measure each shape at both servers, then a caller meanwhile."""
+    yield from hostile_costs.measure()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or not Path("/proc/self/schedstat").exists():
         raise Skipped("it takes two cores, and Linux that counts the time of threads")

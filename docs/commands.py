@@ -11,7 +11,7 @@ from page import page
 from iam_guard.cli.group import main
 
 SECTIONS: Mapping[str, str] = {
-    "Store": "init apply account resource-policy api-key revocation-list",
+    "Store": "init apply reseal account resource-policy api-key revocation-list",
     "Servers and applications": "serve routes reference",
     "Policies and access": "lint check analyze who-can what-can matrix",
     "Decisions": "decide test explain why",
@@ -31,6 +31,7 @@ GUIDES: Mapping[str, str] = {
     "account sign-on": "See [Let people sign in with their company's identity provider](../how-to/company-sign-on.md).",
     "account": "The password is neither an argument nor shown. See [Rules for passwords]"
     "(../how-to/manage-identities-with-aws-tools.md#rules-for-passwords).",
+    "reseal": "See [Rotate the sealing keys](../how-to/run-in-production.md#rotate-the-sealing-keys).",
     "revocation-list": "See [Authenticate clients by certificate](../how-to/client-certificates.md).",
     "serve": "Prints one line with the address when it is ready. See "
     "[Manage identities with AWS's tools](../how-to/manage-identities-with-aws-tools.md).",

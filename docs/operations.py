@@ -15,7 +15,7 @@ from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED
 from iam_guard.api.operation import Operation, Permission
 from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.model.principal import Principal
-from iam_guard.store.records import Records, Table
+from iam_guard.store.database.records import Records, Table
 from iam_guard.store.sealing import Sealer
 
 ACCOUNT = "{account}"

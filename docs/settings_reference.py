@@ -18,9 +18,12 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Signatures": "clock_skew api_clock_skew replay_memory",
     "Bodies and headers": "max_body max_stream max_bodies body_timeout max_header",
     "Proxies and client certificates": "trusted_proxies public_hosts client_certificates",
-    "Store and caches": "store_timeout epoch_poll max_staleness cache_size store_schema quotas",
+    "Store and caches": (
+        "store_timeout store_pool_size store_pool_overflow epoch_poll max_staleness cache_size "
+        "postgresql_schema store_schema quotas"
+    ),
     "Secrets at rest": "sealing_keys sealing_key_file",
-    "Passwords": "password_memory password_passes",
+    "Passwords": "password_memory password_passes password_hashes",
     "Audit trail": "audit audit_wait audit_durable_wait audit_fail_open audit_queue_size audit_flush_seconds",
     "Audit trail: signatures and retention": "audit_key_file audit_verifier_keys audit_retention_days "
     "audit_retention_grace_days",
@@ -29,10 +32,10 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Audit trail: sinks": "audit_sinks audit_webhook_secrets",
     "Shadow mode": "shadow_actions",
     "SAML assertions": "saml_recipients saml_clock_skew",
-    "Tokens of OIDC providers": "oidc_roles oidc_role_header oidc_algorithms oidc_leeway oidc_addresses oidc_ca_file "
-    "oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
+    "Tokens of OIDC providers": "oidc_roles oidc_role_header oidc_audiences oidc_algorithms oidc_leeway oidc_addresses "
+    "oidc_ca_file oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
     "Identity tokens for other services": "issuer_url",
-    "Browser sessions": "session_duration session_idle sign_in_url site_url",
+    "Browser sessions": "session_duration session_idle sign_in_url site_url trusted_origins",
     "E-mails": "smtp_url mail_from",
 }
 """The sections of the page, with the settings of each."""
@@ -58,6 +61,8 @@ def settings_page() -> str:
     )
 
 
+_IN_KIB = {"password_memory"}
+"""The settings that are numbers of KiB; other sizes are in bytes."""
 _SETTINGS_HEAD = ("Argument and variable", "Type and default", "Meaning")
 
 
@@ -94,7 +99,7 @@ def _default(item: Field[Any]) -> str:
         case tuple(members):
             return f"`{','.join(members)}`"
         case int(number) if number >= 1024 and number % 1024 == 0:
-            return f"`{number}` ({_binary(number)})"
+            return f"`{number}` ({_binary(number * 1024 if item.name in _IN_KIB else number)})"
         case float(number):
             return f"`{number:g}`"
         case value:

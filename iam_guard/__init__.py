@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from iam_guard.model.principal import Principal as Principal
     from iam_guard.model.request import AccessRequest as AccessRequest
     from iam_guard.model.request import Resource as Resource
+    from iam_guard.web.asgi.csrf_token_endpoint import csrf_token_endpoint as csrf_token_endpoint
     from iam_guard.web.asgi.middleware import GuardMiddleware as GuardMiddleware
     from iam_guard.web.asgi.permissions_endpoint import permissions_endpoint as permissions_endpoint
     from iam_guard.web.asgi.routes import inventory as inventory
+    from iam_guard.web.browser.csrf_tokens import csrf_token_headers as csrf_token_headers
+    from iam_guard.web.browser.csrf_tokens import current_csrf_token as current_csrf_token
     from iam_guard.web.call_context import current_decision as current_decision
     from iam_guard.web.call_context import current_principal as current_principal
     from iam_guard.web.endpoints import Endpoint as Endpoint
     from iam_guard.web.openapi import describe_openapi as describe_openapi
     from iam_guard.web.requirement import RequirementOptions as RequirementOptions
-    from iam_guard.web.route_map import RouteMap as RouteMap
-    from iam_guard.web.route_map_files import read_route_map as read_route_map
+    from iam_guard.web.route_maps.route_map import RouteMap as RouteMap
+    from iam_guard.web.route_maps.route_map_files import read_route_map as read_route_map
     from iam_guard.web.service import Service as Service
     from iam_guard.web.service import public as public
     from iam_guard.web.service import requires as requires
@@ -55,12 +58,15 @@ _MODULES = {
     "Principal": "model.principal",
     "RequirementOptions": "web.requirement",
     "Resource": "model.request",
-    "RouteMap": "web.route_map",
+    "RouteMap": "web.route_maps.route_map",
     "Service": "web.service",
     "TagRows": "filters.tags",
     "authzen_api": "api.authzen.app",
     "aws_api": "api.protocol.app",
     "compile_policies": "evaluation.authorizer",
+    "csrf_token_endpoint": "web.asgi.csrf_token_endpoint",
+    "csrf_token_headers": "web.browser.csrf_tokens",
+    "current_csrf_token": "web.browser.csrf_tokens",
     "current_decision": "web.call_context",
     "current_principal": "web.call_context",
     "describe_openapi": "web.openapi",
@@ -69,7 +75,7 @@ _MODULES = {
     "open_guard": "factory",
     "permissions_endpoint": "web.asgi.permissions_endpoint",
     "public": "web.service",
-    "read_route_map": "web.route_map_files",
+    "read_route_map": "web.route_maps.route_map_files",
     "requires": "web.service",
 }
 

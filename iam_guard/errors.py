@@ -331,6 +331,13 @@ class ConfigurationError(IamGuardError):
     """The guard is misconfigured: a setting, a missing middleware, a resource template without its parameter."""
 
 
+class OwnRedirectRequired(ConfigurationError):
+    """An OIDC sign-on provider shares its redirect address, but its provider does not announce that it names itself.
+
+    `place` is the address that must be registered at the identity provider.
+    """
+
+
 class NotFilterable(IamGuardError):
     """A policy cannot be translated into a condition of a query, so a list would not be exact.
 
@@ -367,7 +374,7 @@ class DecisionUnavailable(_Unavailable):
 
 
 class ServerBusy(_Unavailable):
-    """The process has reached its limit of buffered bodies or of concurrent key lookups. Retry the request."""
+    """The process has reached a limit of buffered bodies, key lookups, or people who sign in. Retry the request."""
 
     retry_after: ClassVar[int] = 1
     """Seconds after which a client should retry."""

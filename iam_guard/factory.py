@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from iam_guard.administration.sharing import ShareAnalysis
 from iam_guard.audit.open_trail import open_audit_log, open_privacy_rules, open_sampling
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.pseudonyms import SaltSource, pseudonym_key_file
@@ -16,16 +17,15 @@ from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
-from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.shadow_mode import ShadowMode
-from iam_guard.guard.sharing import ShareAnalysis
+from iam_guard.model.request import ResourceLoader
 from iam_guard.settings import Settings, load
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.accounts.pseudonym_salts import CachedSalts, is_writable
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import store_file
 from iam_guard.store.open_store import open_candidate, open_store
-from iam_guard.store.policy_overlay import OverlaidStore
+from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.pseudonym_salts import CachedSalts, is_writable
 from iam_guard.web.service import Service
 
 

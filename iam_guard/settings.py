@@ -26,12 +26,21 @@ MIN_PASSWORD_MEMORY: Final = 8
 """The least memory of Argon2id, in KiB."""
 _SESSION_SECONDS = {"session_duration": (1, 7_776_000), "session_idle": (120, 7_776_000)}
 _SITE = r"https://[a-z0-9.-]{1,253}(?::[0-9]{1,5})?|http://localhost(?::[0-9]{1,5})?"
+_ORIGIN = re.compile(
+    r"(?P<scheme>(?:https|wss)(?=://[a-z0-9])|(?:http|ws)(?=://(?:localhost|127\.0\.0\.1|\[::1\])(?::|$)))"
+    r"://(?:\[::1\]|[a-z0-9.-]{0,252}[a-z0-9])(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+_DEFAULT_PORTS: Final = {"https": "443", "wss": "443", "http": "80", "ws": "80"}
+_MAX_PORT: Final = 65_535
+_SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FORMS: Final = {
     "sign_in_url": (re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?"), "a path such as /signin"),
     "site_url": (re.compile(_SITE), "a URL such as https://app.example.com"),
-    "store_schema": (re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}"), "the name of a schema"),
+    "store_schema": (_SCHEMA, "the name of a schema"),
+    "postgresql_schema": (_SCHEMA, "the name of a schema"),
 }
 """The form of texts that are not empty, and its description."""
+_LEAST: Final = {"password_memory": MIN_PASSWORD_MEMORY, "password_passes": 1, "store_pool_size": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,10 @@ class Settings:
     public_hosts: tuple[str, ...] = ()
     """Hosts that clients may have signed if a proxy rewrites `Host`. They are tried after the received header. The
     application then gets the signed host as its `Host`, and no `X-Forwarded-Host`."""
+    trusted_origins: tuple[str, ...] = ()
+    """Origins of the application's own pages at other hosts or ports of its site, such as `https://app.example.com`:
+    they may write with the session cookie, and read its CSRF token. `wss://app.example.com` lets pages of
+    `https://app.example.com` open WebSockets. Never for the sign-in pages."""
     audit: str = ""
     """Destination of audit records: empty for none, `-` for standard output, a folder (or a path that ends with `/`)
     for a tamper-evident trail, any other path for a file."""
@@ -121,11 +134,19 @@ class Settings:
     store_timeout: float = 0.75
     """Seconds within which a query to the store returns or fails, including the time to connect. For lists and changes,
     the limit applies to connecting only."""
+    store_pool_size: int = 5
+    """Connections to a PostgreSQL store that a process keeps. One more waits for notifications of changes."""
+    store_pool_overflow: int = 10
+    """Additional connections that a process opens while all others are in use, and closes afterwards. While the server
+    accepts no more connections, its threads wait for those that the process has."""
     epoch_poll: float = 0.5
     """Seconds between two polls of the store for changes by other processes. PostgreSQL also announces changes at once,
     unless a connection pooler in transaction mode is in between."""
     quotas: tuple[str, ...] = ()
     """Changed quotas of a store and its accounts, such as `users per account=10000`. All other quotas are AWS's."""
+    postgresql_schema: str = "iam_guard"
+    """Schema in which `iam-guard init` creates the tables of a new PostgreSQL store; an existing store is also found
+    where the connection's `search_path` leads. Empty: the first schema of the `search_path`."""
     store_schema: str = ""
     """Schema of the application's database that has the tables of the store, so that lists join them. On SQLite, the
     name under which the store's file is attached, or `main`. Empty: policies of resources that name a caller become
@@ -147,10 +168,14 @@ class Settings:
     sealing_key_file: str = ""
     """File with one sealing key per line; `iam-guard init` creates it next to an SQLite store."""
     password_memory: int = PASSWORD_MEMORY
-    """KiB of memory that each comparison of a password takes. After this or `password_passes` is raised, passwords are
-    hashed again when their owners sign in; a lower cost is for new passwords only."""
+    """KiB of memory that each comparison of a password takes. After this or `password_passes` is changed, passwords are
+    hashed again when their owners sign in."""
     password_passes: int = PASSWORD_PASSES
     """Passes over the memory that each comparison of a password takes."""
+    password_hashes: int = 0
+    """Passwords that a process hashes at the same time, each with `password_memory`; 0: one less than the processors
+    that it may use, but at least one. Further sign-ins wait. Set it where a container has a limit of processor time, or
+    several processes share a machine."""
 
     session_duration: float = 43_200.0
     """Seconds after which a browser session ends, unless the login profile of its user, or its role, has a shorter
@@ -175,7 +200,8 @@ class Settings:
 
     saml_recipients: tuple[str, ...] = ()
     """URLs that SAML assertions for AssumeRoleWithSAML may name as `Recipient`; none by default. AWS's,
-    `https://signin.aws.amazon.com/saml`, also admits the audience `urn:amazon:webservices`."""
+    `https://signin.aws.amazon.com/saml` and `https://REGION.signin.aws.amazon.com/saml`, also admit the audience
+    `urn:amazon:webservices`."""
     saml_clock_skew: float = 60.0
     """Maximum difference in seconds between the clock of a SAML identity provider and the server's."""
 
@@ -184,6 +210,10 @@ class Settings:
     `ISSUER CLAIM` if the claim contains the role's ARN. The first match is used."""
     oidc_role_header: str = ""
     """Header in which a client with an OIDC token may name the role instead; empty for none."""
+    oidc_audiences: tuple[str, ...] = ()
+    """Audiences that OIDC bearer tokens to the application must have one of, such as `https://docs.example.com`; it
+    must be registered with the provider, too. Tokens for other applications are then rejected, and the client of a
+    token (`azp`) need not be registered. Empty: every registered audience."""
     oidc_algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
     """Accepted signature algorithms of tokens; `PS256`, `PS384`, `PS512` and `EdDSA` can be added."""
     oidc_addresses: tuple[str, ...] = ()
@@ -226,10 +256,12 @@ class Settings:
             except ValueError:
                 message = f"expected a network such as 10.0.0.0/8, got `{network}`"
                 raise ConfigurationError(message, place="trusted_proxies") from None
+        for origin in self.trusted_origins:
+            _check_origin(origin)
         if self.max_bodies < self.max_body:
             message = f"expected at least the {self.max_body} bytes of `max_body`, got `{self.max_bodies}`"
             raise ConfigurationError(message, place="max_bodies")
-        for place, least in (("password_memory", MIN_PASSWORD_MEMORY), ("password_passes", 1)):
+        for place, least in _LEAST.items():
             if getattr(self, place) < least:
                 message = f"expected a number of {least} or more, got `{getattr(self, place)}`"
                 raise ConfigurationError(message, place=place)
@@ -296,6 +328,18 @@ def _check_variables(environment: Iterable[str], settings: Collection[str]) -> N
             names = (*settings, *(pattern for pattern in OTHER_VARIABLES if "*" not in pattern))
             hint = did_you_mean(name, names, 0.85) or f", expected `{PREFIX}` and the name of a setting"
             raise ConfigurationError(f"unknown environment variable `{name}`{hint}", place=name)
+
+
+def _check_origin(origin: str) -> None:
+    """Refuse what no browser sends as the origin of a page, and an origin that can be forged on the network."""
+    found = _ORIGIN.fullmatch(origin)
+    if found is None or int(found["port"] or 1) > _MAX_PORT or found["port"] == _DEFAULT_PORTS[found["scheme"]]:
+        message = (
+            "expected an origin as browsers send it, such as `https://app.example.com` or `http://localhost:5173`: "
+            "with TLS beyond loopback, in lower case, without a path, a pattern, and the default port, "
+            f"got `{origin[:64]}`"
+        )
+        raise ConfigurationError(message, place="trusted_origins")
 
 
 def _check_issuer(url: str) -> None:

@@ -20,7 +20,7 @@ from botocore.credentials import Credentials
 
 from iam_guard import Guard, Service, open_guard
 from iam_guard.settings import Settings
-from iam_guard.store import sqlite
+from iam_guard.store.database import sqlite
 from iam_guard.web import key_lookups
 from tests import tables
 from tests.changed import ROOT, affected_tests, changed_files
@@ -28,7 +28,7 @@ from tests.prepared_stores import use_prepared_stores
 from tests.tables import spread
 
 pytest.register_assert_rewrite("tests.integrations.contract")  # so that its assertions are explained
-patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+patient = hypothesis.settings(max_examples=50, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("patient", patient)  # no time limits, since machines may be slow
 hypothesis.settings.register_profile("brief", patient, max_examples=20)  # for .ci/run
 hypothesis.settings.load_profile("patient")

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from starlette.websockets import WebSocket
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, current_principal, public
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.session_cookie import COOKIE, csrf_token
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession, BrowserSessions
+from iam_guard.authn.people.verified_steps import VerifiedStep, password_evidence
+from iam_guard.authn.tokens.session_cookie import COOKIE, csrf_token
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
-from iam_guard.store.schema import inline_policies, login_profiles
+from iam_guard.store.schema import browser_sessions, inline_policies, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACME = "111122223333"
@@ -136,6 +139,23 @@ def give_password(guard: Guard, person: Person) -> None:
             records.insert(login_profiles, owner=person.owner, **person.where, **values, created=0, changed=0)
 
 
+def issue_session(
+    guard: Guard, person: Person, *, task: str | None = None, sessions: BrowserSessions | None = None, **terms: Any
+) -> tuple[str, BrowserSession]:
+    """Return a session of a person whose password was verified, and its token; `task` is what has to be done first."""
+    with guard.store.read_transaction() as records:
+        profile = records.one(login_profiles, owner=person.owner)
+    assert profile is not None
+    verified = VerifiedStep(person, password_evidence(profile), leaves_password_out=True)
+    known = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", **terms}
+    token, session = (sessions or guard.people.browser_sessions).issue(verified, **known)
+    if task is None:
+        return token, session
+    with guard.store.write_transaction() as records:
+        records.update(browser_sessions, {"task": task}, id=session.id)
+    return token, replace(session, task=task)
+
+
 class SignedIn:
     """The guard, its user `rita`, and her session."""
 
@@ -151,8 +171,7 @@ class SignedIn:
 
     def issue(self, *, task: str | None = None) -> str:
         """Return the token of a further session of hers."""
-        terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", "task": task}
-        return self.guard.people.browser_sessions.issue(self.person, **terms)[0]
+        return issue_session(self.guard, self.person, task=task)[0]
 
     def require_mfa(self) -> None:
         """Let her policies allow what they allow only with a second factor."""

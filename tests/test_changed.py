@@ -13,17 +13,25 @@ EVERY_TEST = {path.relative_to(ROOT) for path in ROOT.glob("tests/**/test_*.py")
 @table(
     ("changed", "selected", "left_out"),
     [
-        ("iam_guard/authn/sigv4.py", "authn/test_sigv4.py", "audit/verify/test_merkle.py"),
+        ("iam_guard/authn/signatures/sigv4.py", "authn/signatures/test_sigv4.py", "audit/verify/test_merkle.py"),
         (
             "iam_guard/evaluation/matching/pattern.py",
             "evaluation/matching/test_pattern.py",
             "authn/test_caller_cache.py",
         ),
-        ("tests/audit/conftest.py", "audit/verify/test_merkle.py", "authn/test_sigv4.py"),
-        ("tests/integrations/contract.py", "integrations/test_flask.py", "authn/test_sigv4.py"),
-        ("tests/authn/test_sigv4.py", "authn/test_sigv4.py", "authn/test_canonical.py"),
-        ("integrations/flask/iam_guard_flask/__init__.py", "integrations/test_flask.py", "authn/test_sigv4.py"),
-        ("docs/index.md", "docs/test_examples.py", "authn/test_sigv4.py"),
+        ("tests/audit/conftest.py", "audit/verify/test_merkle.py", "authn/signatures/test_sigv4.py"),
+        ("tests/integrations/contract.py", "integrations/test_flask.py", "authn/signatures/test_sigv4.py"),
+        (
+            "tests/authn/signatures/test_sigv4.py",
+            "authn/signatures/test_sigv4.py",
+            "authn/signatures/test_canonical.py",
+        ),
+        (
+            "integrations/flask/iam_guard_flask/__init__.py",
+            "integrations/test_flask.py",
+            "authn/signatures/test_sigv4.py",
+        ),
+        ("docs/index.md", "docs/test_examples.py", "authn/signatures/test_sigv4.py"),
     ],
 )
 def test_change_selects_the_tests_that_it_affects(changed: str, selected: str, left_out: str) -> None:

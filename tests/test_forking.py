@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from iam_guard import forking
-from iam_guard.store import sqlite
-from iam_guard.store.engine import make_engine
+from iam_guard.store.database import sqlite
+from iam_guard.store.database.engine import make_engine
 
 
 class _Growing(weakref.WeakSet[Any]):
@@ -56,8 +56,8 @@ def test_fork_keeps_locks_of_another_forking_thread(monkeypatch: pytest.MonkeyPa
 
 def test_fork_waits_for_connections_of_replaced_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection taken during one fork belongs to the replaced pool, and the next fork waits for it."""
-    for name in ("_files", "_replaced"):
-        monkeypatch.setattr(sqlite, name, weakref.WeakSet())
+    monkeypatch.setattr(sqlite, "_files", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(sqlite, "_replaced", weakref.WeakSet())
     engine = make_engine(f"sqlite:///{tmp_path}/store.db")
     pool = engine.pool
     sqlite._before_fork()

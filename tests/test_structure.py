@@ -58,6 +58,17 @@ def test_every_module_has_a_docstring() -> None:
     assert [name for name, tree in trees.items() if tree.body and not ast.get_docstring(tree)] == []
 
 
+def test_docstrings_begin_with_a_word_of_the_language() -> None:
+    """Not with the name of a class, which a renaming of all occurrences of a word has put there."""
+    trees = [tree_of(path) for path in MODULES]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    classes = {node.name for node in nodes if isinstance(node, ast.ClassDef) and not node.name.isupper()}
+    described = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, described)]
+    sentences = [text for text in texts if re.match(r"[A-Z][a-z]+[A-Z]\w* ", text)]
+    assert [text for text in sentences if text.split()[0] in classes] == []
+
+
 def test_package_is_small_at_the_top_and_its_names_tell_apart() -> None:
     """At most 22 entries, and at most two modules with the same basename."""
     entries = {path.relative_to(ROOT / "iam_guard").parts[0] for path in (ROOT / "iam_guard").glob("**/*.py")}

@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from iam_guard.authn.dpop import VerifiedProof
 from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.federation.web_identity import VerifiedToken
-from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
+from iam_guard.authn.tokens.dpop import VerifiedProof
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import PREFIXES, UniqueIds, iam_arn, root_arn
-from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import accounts
 from iam_guard.store.sealing import Sealer
 
@@ -64,8 +63,8 @@ class ServiceCall:
     """The service prefixes that the application declares."""
     region: str = "us-east-1"
     """The region in the ARNs of what the call creates."""
-    passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
-    """Hashes passwords in the transaction of the call, without waiting for people who sign in."""
+    prepared: object = field(default=None, repr=False)
+    """What the operation has prepared outside of the transaction, such as a hashed password."""
 
     @property
     def is_root(self) -> bool:

@@ -18,11 +18,11 @@ from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
 from iam_guard.api.service_errors import KeptFailure
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.audit.writer.trail_writer import TrailConfig
-from iam_guard.authn.assertion_verifier import AssertionVerifier
-from iam_guard.authn.dpop import Possession
 from iam_guard.authn.federation.role_session import not_admitted
-from iam_guard.authn.people.passwords import PasswordHasher, shared_hasher
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.people.passwords.passwords import PasswordHasher, shared_hasher
+from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
+from iam_guard.authn.tokens.dpop import Possession
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.errors import (
     AccessDenied,
     ConcurrentModification,
@@ -35,8 +35,8 @@ from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.model.result import ChangedDocument
+from iam_guard.store.database.records import Records
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import Records
 
 MAX_TRIES = 5
 
@@ -114,8 +114,11 @@ class Operation:
     """Returns all required permissions, instead of those from `target`, `keys` and `further`."""
     digests: Digests | None = None
     """For operations on a policy document: finds its digests for the audit record."""
-    prepare: Callable[[OperationRequest, str, Input], None] | None = None
-    """Brings what the operation reads in an account up to date, once it is authorized, outside its transaction."""
+    prepare: Callable[[OperationRequest, str, Input], object] | None = None
+    """Does what takes a while in an account, once the operation is authorized, outside its transaction.
+
+    It brings up to date what the operation reads, or returns what becomes `ServiceCall.prepared`, such as a hash.
+    """
     keys_write: bool = False
     """Whether the condition keys of a call that writes do so themselves, since they count wrong MFA codes."""
 
@@ -185,7 +188,7 @@ class OperationRequest:
     def action(self) -> str:
         return f"{self.service.prefix}:{self.name}"
 
-    def call(self, account: str, verified: Verified | None, records: Records) -> ServiceCall:
+    def call(self, account: str, verified: Verified | None, records: Records, prepared: object = None) -> ServiceCall:
         """Return the context of the operation in one transaction."""
         store = self.store
         sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, verified, self.app_services)
@@ -198,14 +201,18 @@ class OperationRequest:
             *sealing,
             *more,
             region=self.region,
-            passwords=self.passwords,
+            prepared=prepared,
         )
 
 
-def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
-    """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged."""
+def run(request: OperationRequest, authorize: Authorize, verified: Verified | None = None) -> OperationResult:
+    """Authorize and execute an operation. Raises the error of a rejected call; the store is then unchanged.
+
+    `verified` is the result of `verify_token`, if it was called before.
+    """
     operation = request.service.operation(request.name)
-    verified = None if operation.verify_token is None else operation.verify_token(request)
+    if verified is None and operation.verify_token is not None:
+        verified = operation.verify_token(request)
     account = request.caller.account if verified is None else verified.account
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
@@ -216,6 +223,7 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
     transaction = store.write_transaction if operation.changes(parameters) else store.read_transaction
     reading = transaction if operation.keys_write else store.read_transaction
     authorized: list[Permission] | None = None
+    prepared: object = None
     for _ in range(MAX_TRIES):
         with _keeping_failures(reading) as records:
             required = _permissions(request.action, operation, request.call(account, verified, records), parameters)
@@ -224,9 +232,9 @@ def run(request: OperationRequest, authorize: Authorize) -> OperationResult:
                 _authorize(authorize, permission, request.caller, explains_denials=operation.explains_denials)
             authorized = required
             if operation.prepare is not None:
-                operation.prepare(request, account, parameters)
+                prepared = operation.prepare(request, account, parameters)
         with _keeping_failures(transaction) as records:
-            call = request.call(account, verified, records)
+            call = request.call(account, verified, records, prepared)
             is_unchanged = _permissions(request.action, operation, call, parameters) == authorized
             if is_unchanged:
                 digests = operation.digests if request.with_digests else None

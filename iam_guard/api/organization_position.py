@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.api.call import ServiceCall
-from iam_guard.store.decision_query import MAX_TREE_DEPTH
-from iam_guard.store.records import Records, Row
+from iam_guard.store.database.records import Records, Row
+from iam_guard.store.policies.decision_query import MAX_TREE_DEPTH
 from iam_guard.store.schema import organizations, placements, units
 
 

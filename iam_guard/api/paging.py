@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.errors import ValidationError
-from iam_guard.store.records import Table
+from iam_guard.store.database.records import Table
 
 DEFAULT_ITEMS = 100
 _MARKERS = ("Marker", "nextToken")

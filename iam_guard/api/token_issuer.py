@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from iam_guard.api.call import ServiceCall
 from iam_guard.errors import NotSupported, StoreUnavailable
-from iam_guard.store.records import Records, Row
-from iam_guard.store.schema import accounts, issuer_keys
+from iam_guard.store.database.records import Records, Row
+from iam_guard.store.schema import accounts, issuer_keys, sealing_context
 from iam_guard.store.sealing import Sealer
 
 ALGORITHMS: Final = ("RS256", "ES384")
@@ -123,4 +123,4 @@ def _unsealed(sealer: Sealer, row: Row) -> Mapping[str, Any]:
 
 
 def _context(issuer: str, algorithm: str, key_id: str) -> bytes:
-    return f"issuer-key:{issuer}:{algorithm}:{key_id}".encode()
+    return sealing_context(issuer_keys.c.sealed, issuer, algorithm, key_id)

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, Unpack
 
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.condition_values import ListedKeys
@@ -33,7 +33,7 @@ from iam_guard.audit.record.privacy import PrivacyRules
 from iam_guard.audit.record.record import DEFAULT_KEYS, UNDECIDED, Stamp, authentication_record, error_record
 from iam_guard.audit.record.record_classes import ADMIN, CHANGE, DENIAL, READ, RecordClass, class_of_allow
 from iam_guard.audit.record.redaction import to_line
-from iam_guard.audit.record.result_record import result_record
+from iam_guard.audit.record.result_record import Author, result_record
 from iam_guard.audit.record.sign_in_record import sign_in_record
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.verify.trail_events import refused_line
@@ -185,16 +185,16 @@ class Trail:
             raise DecisionUnavailable("the audit record cannot be written") from failure
 
     def record_result(
-        self, result: CallResult, call: Call | None, principal: Principal, *, operator: str | None = None
+        self, result: CallResult, call: Call | None, principal: Principal, **author: Unpack[Author]
     ) -> None:
-        """Record the result of a call to one of our own services; `operator` is the user at the command line.
+        """Record the result of a call to one of our own services.
 
         Raises `RecordUnavailable` if a change was made and cannot be recorded.
         """
         is_issued = kind_of(result.action) == SESSION_ISSUE  # changes no row of the store
         is_done = result.error is None and (result.changed or is_issued)
         failure = self._write(
-            lambda stamp: to_line(result_record(result, call, stamp, principal, operator=operator), self._rules),
+            lambda stamp: to_line(result_record(result, call, stamp, principal, **author), self._rules),
             CHANGE if is_done else DENIAL,
             principal=principal,
             call=call,
@@ -255,9 +255,9 @@ class Trail:
             call=call,
         )
 
-    def watch(self, usage: Callable[[], GuardUsage], staleness: Callable[[], float]) -> None:
+    def watch(self, usage: Callable[[], GuardUsage], outage: Callable[[], float]) -> None:
         """Report the guard's usage and the age of its data to OpenTelemetry whenever metrics are collected."""
-        self._telemetry.watch(usage, staleness)
+        self._telemetry.watch(usage, outage)
         if self._pipeline is not None:
             reference = weakref.ref(self._pipeline)  # metric callbacks outlive trails
             self._telemetry.watch_audit(lambda: pipeline.usage() if (pipeline := reference()) else None)

@@ -11,28 +11,30 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from iam_guard.authn.credential_verifier import (
-    AcceptedScope,
-    Authenticator,
-    CallerCache,
-    CertificateCredential,
-    SessionTokenCache,
-    SignatureReplays,
-    TokenCredential,
-)
+from iam_guard.authn.caller_cache import CallerCache
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.federation.bearer_tokens import BearerTokens
 from iam_guard.authn.federation.certificate_session import CertificateSessions
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_credentials import known_credentials
-from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.presented_credentials import (
+    AnyCredential,
+    CertificateCredential,
+    SigV4Credential,
+    TokenCredential,
+    claim_of,
+)
+from iam_guard.authn.signatures.accepted_scope import AcceptedScope
+from iam_guard.authn.signatures.signature_replays import SignatureReplays
+from iam_guard.authn.tokens.temporary_credentials import SessionTokenCache
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.protocol import AccountRecord
 
 Decide = Callable[[Call | None, Principal, TrustQuestion], Decision]

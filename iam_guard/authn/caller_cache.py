@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from cachetools import LRUCache
 
-from iam_guard.authn.sigv4 import Key
+from iam_guard.authn.signatures.sigv4 import Key
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal

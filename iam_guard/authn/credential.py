@@ -11,7 +11,7 @@ import re
 from itertools import chain
 
 from iam_guard.authn import api_key
-from iam_guard.authn.client_certificate import ROLE_HEADER, read_client_certificate
+from iam_guard.authn.certificates.client_certificate import ROLE_HEADER, read_client_certificate
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import (
     ALGORITHM,
@@ -22,9 +22,9 @@ from iam_guard.authn.presented_credentials import (
     SigV4Credential,
     TokenCredential,
 )
-from iam_guard.authn.signature_parts import printable
-from iam_guard.authn.signed_header import MAX_SIGNATURE, TOKEN_HEADER, parse_signed_header, signed_header
-from iam_guard.authn.signed_query import (
+from iam_guard.authn.signatures.signature_parts import printable
+from iam_guard.authn.signatures.signed_header import MAX_SIGNATURE, TOKEN_HEADER, parse_signed_header, signed_header
+from iam_guard.authn.signatures.signed_query import (
     MAX_PARAMETERS,
     MAX_TARGET,
     NOT_SUPPORTED,
@@ -35,6 +35,8 @@ from iam_guard.authn.signed_query import (
 )
 from iam_guard.errors import IncompleteSignature, MissingAuthenticationToken, RequestTooLarge
 
+MAX_SIGNED_HEADERS = 24 * 1024
+"""Maximum bytes of the values of signed headers, which are copied before the caller is authenticated."""
 _TOKEN_DOTS = 2
 _MAX_CLAIM = 64 * 1024
 _CLAIMED_ACCESS_KEY_ID = re.compile(rb"Credential=(\w{3,128})/")
@@ -45,8 +47,8 @@ _SIGNED = (ALGORITHM.encode("ascii"), ASYMMETRIC.encode("ascii"))
 def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
     """Return the credential of a request.
 
-    Raises `RequestTooLarge` for more than `max_header` bytes of headers and for a signed request with too long a path
-    and query; a `CredentialError` for several credentials, an unknown kind or a malformed one.
+    Raises `RequestTooLarge` for more than `max_header` bytes of headers, and for a signed request with too long a path
+    and query, or signed headers; a `CredentialError` for several credentials, an unknown kind or a malformed one.
     """
     if sum(map(len, chain.from_iterable(request.headers))) > max_header:
         raise RequestTooLarge(f"expected at most {max_header} bytes of headers")
@@ -60,12 +62,12 @@ def extract(request: HttpRequest, *, max_header: int) -> AnyCredential:
         if TOKEN_HEADER in by_name:
             message = "expected the session token in the query, like the signature"
             raise IncompleteSignature(message, place="x-amz-security-token")
-        return signed_query(request)
+        return _with_short_headers(request, signed_query(request))
     if authorizations:
         credential = signed_header(request, authorizations[0]) or _authorization(request, authorizations[0])
         if isinstance(credential, SigV4Credential):
             _check_target(request)
-            return credential
+            return _with_short_headers(request, credential)
         if TOKEN_HEADER not in by_name:
             return credential
     if TOKEN_HEADER in by_name:
@@ -82,6 +84,14 @@ def _check_target(request: HttpRequest) -> None:
     if is_too_long(request.raw_path, request.query_string):
         message = f"expected a signed path and query of at most {MAX_TARGET} bytes and {MAX_PARAMETERS} parameters"
         raise RequestTooLarge(message, place="query")
+
+
+def _with_short_headers(request: HttpRequest, credential: SigV4Credential) -> SigV4Credential:
+    """Return a signature. Raises `RequestTooLarge` for long signed headers."""
+    values = (value for name in credential.signed_headers for value in request.values(name.encode("latin-1")))
+    if sum(map(len, values)) > MAX_SIGNED_HEADERS:
+        raise RequestTooLarge(f"expected at most {MAX_SIGNED_HEADERS} bytes of signed headers")
+    return credential
 
 
 def claimed_credential(request: HttpRequest) -> Claim:

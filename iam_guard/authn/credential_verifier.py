@@ -17,29 +17,26 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
-from iam_guard.authn import sigv4, sigv4a
-from iam_guard.authn.accepted_scope import AcceptedScope, wrong_service
 from iam_guard.authn.caller_cache import Caller, CallerCache, Scope
-from iam_guard.authn.canonical import refuse_dot_segments
-from iam_guard.authn.chunked import ChunkedBody
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.credential import claimed_credential, extract
+from iam_guard.authn.credential import extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_credentials import KnownCredentials
-from iam_guard.authn.payload_hash import UNSIGNED, check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.authn.presented_credentials import (
     ASYMMETRIC,
     AnyCredential,
     ApiKeyCredential,
     CertificateCredential,
-    Claim,
     NoCredential,
     SigV4Credential,
     TokenCredential,
-    claim_of,
 )
-from iam_guard.authn.signature_replays import SignatureReplays
-from iam_guard.authn.temporary_credentials import SessionTokenCache, depends_on_parent_key, is_parent_key
+from iam_guard.authn.signatures import sigv4, sigv4a
+from iam_guard.authn.signatures.accepted_scope import AcceptedScope
+from iam_guard.authn.signatures.chunked import ChunkedBody
+from iam_guard.authn.signatures.payload_hash import UNSIGNED, check_payload, is_chunked, stated_payload
+from iam_guard.authn.signatures.signature_replays import SignatureReplays
+from iam_guard.authn.tokens.temporary_credentials import depends_on_parent_key, is_parent_key
 from iam_guard.errors import (
     AccountNotActive,
     ExpiredToken,
@@ -53,33 +50,6 @@ from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.store.protocol import AccountRecord
-
-__all__ = [
-    "ANONYMOUS",
-    "AcceptedScope",
-    "AnyCredential",
-    "Authenticator",
-    "CallerCache",
-    "CertificateCredential",
-    "ChunkedBody",
-    "Claim",
-    "HttpRequest",
-    "NoCredential",
-    "SessionTokenCache",
-    "SigV4Credential",
-    "SignatureReplays",
-    "TokenCredential",
-    "check_payload",
-    "claim_of",
-    "claimed_credential",
-    "extract",
-    "is_chunked",
-    "is_unsigned",
-    "refuse_dot_segments",
-    "signed_service",
-    "stated_payload",
-    "wrong_service",
-]
 
 ANONYMOUS = replace(Principal.anonymous(), credential=Credential("none"))
 """The caller without a credential."""

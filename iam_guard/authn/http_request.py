@@ -26,6 +26,8 @@ class HttpRequest:
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     certificates: tuple[ReceivedCertificate, ...] = field(default=(), repr=False)
     """The client certificates received from the sources that the settings accept."""
+    oidc_audiences: tuple[str, ...] = ()
+    """The audiences of OIDC tokens that the application of the request accepts; empty for those of the settings."""
     by_name: Mapping[bytes, Sequence[bytes]] = field(init=False, repr=False, compare=False)
     """All values of each header, by lower-case name."""
 
@@ -36,6 +38,7 @@ class HttpRequest:
         query_string: bytes,
         headers: tuple[tuple[bytes, bytes], ...],
         certificates: tuple[ReceivedCertificate, ...] = (),
+        oidc_audiences: tuple[str, ...] = (),
     ) -> None:
         # Created for every request: the generated `__init__` of a frozen dataclass takes twice as long.
         fields = self.__dict__
@@ -44,6 +47,7 @@ class HttpRequest:
         fields["query_string"] = query_string
         fields["headers"] = headers
         fields["certificates"] = certificates
+        fields["oidc_audiences"] = oidc_audiences
         by_name: dict[bytes, Sequence[bytes]] = {name.lower(): (value,) for name, value in headers}
         fields["by_name"] = by_name if len(by_name) == len(headers) else _grouped(headers)
 
@@ -54,7 +58,9 @@ class HttpRequest:
     def at_host(self, host: str) -> HttpRequest:
         """Return the request with another `Host`, as before a proxy rewrote it."""
         headers = ((name, host.encode() if name.lower() == b"host" else value) for name, value in self.headers)
-        return HttpRequest(self.method, self.raw_path, self.query_string, tuple(headers), self.certificates)
+        return HttpRequest(
+            self.method, self.raw_path, self.query_string, tuple(headers), self.certificates, self.oidc_audiences
+        )
 
 
 def _grouped(headers: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, Sequence[bytes]]:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from iam_guard.authn.caller_cache import Caller
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_callers import KnownCaller, KnownCallerCache
-from iam_guard.authn.signed_query import has_signature
+from iam_guard.authn.signatures.signed_query import has_signature
 from iam_guard.model.principal import Principal
 
 _BEARER = b"Bearer igk_"  # not that of other tokens, which are longer to hash

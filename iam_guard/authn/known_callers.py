@@ -27,8 +27,8 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss, StoreUnavailable
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.credential import AccessKey, ApiKey, Session
-from iam_guard.store.cache_regions import names_of
-from iam_guard.store.generations import Held, are_current
+from iam_guard.store.cache.cache_regions import names_of
+from iam_guard.store.cache.generations import Held, are_current
 from iam_guard.store.protocol import AccountRecord
 
 _FOREVER = datetime.max.replace(tzinfo=UTC)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from iam_guard.authn.caller_cache import Caller
+from iam_guard.authn.credential import MAX_SIGNED_HEADERS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.known_api_keys import KnownApiKeys
 from iam_guard.authn.known_callers import CallerStore
-from iam_guard.authn.known_signers import SIGNED, KnownSigners
 from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.signatures.known_signers import SIGNED, KnownSigners
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 
@@ -23,7 +24,7 @@ class KnownCredentials:
     """What repeated requests are verified with; safe to share between threads."""
 
     def __init__(self, store: CallerStore, settings: Settings) -> None:
-        self.signers = KnownSigners(store, settings.cache_size, settings.max_header)
+        self.signers = KnownSigners(store, settings.cache_size, min(settings.max_header, MAX_SIGNED_HEADERS))
         self.api_keys = KnownApiKeys(store, settings.cache_size, settings.max_header)
 
     def principal(

@@ -37,7 +37,7 @@ class SigV4Credential(NamedTuple):
     expires: int | None = None
 
     def __repr__(self) -> str:
-        return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no secrets (design 5)
+        return f"SigV4Credential({self.access_key_id!r}, {self.scope!r}, {self.timestamp!r})"  # no secrets, for logs
 
     @property
     def scope(self) -> str:

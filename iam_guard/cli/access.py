@@ -16,7 +16,7 @@ from iam_guard.analysis.access.access_answers import Ability, Access, AccessAnsw
 from iam_guard.analysis.access.what_can import what_can
 from iam_guard.analysis.access.who_can import who_can
 from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT_ID, JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.model.context import Given
@@ -39,7 +39,7 @@ _MAX_ACTIONS = 12
 @click.argument("action")
 @click.argument("resource", default="*")
 @CONTEXT
-@click.option("--resource-account", help="Set the account that owns the resource if its ARN has none.")
+@click.option("--resource-account", type=ACCOUNT_ID, help="Set the account that owns the resource if its ARN has none.")
 @THROUGH_ROLES
 @APP
 @REFERENCE

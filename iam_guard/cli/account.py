@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 
 import click
 
-from iam_guard.authn.people.account_sessions import AccountSessions
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.passwords import shared_hasher
+from iam_guard.authn.people.passwords.passwords import shared_hasher
+from iam_guard.authn.people.passwords.stored_passwords import hash_password, require_second_factor, set_password
 from iam_guard.authn.people.person import Person, find_person, load_person
-from iam_guard.authn.people.stored_passwords import require_second_factor, set_password
+from iam_guard.authn.people.sessions.account_sessions import AccountSessions
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.cli.account_states import close_account, delete_account, resume_account, suspend_account
 from iam_guard.cli.accounts import create_account, list_accounts, rename_account, show_account
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.import_users import import_users
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.cli.password_input import read_password
 from iam_guard.cli.people_rights import erase_person, export_person
 from iam_guard.cli.reset_link import reset_link
@@ -27,9 +27,9 @@ from iam_guard.cli.tool_sessions import list_tool_sessions
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
+from iam_guard.store.accounts.root_email import checked_email, set_root_email
 from iam_guard.store.identifiers import root_arn
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.root_email import checked_email, set_root_email
 
 
 @click.group("account")
@@ -47,7 +47,7 @@ for command in (
 
 
 @account.command("root-password")
-@click.argument("account")
+@ACCOUNT
 @click.option(
     "--stdin", "from_stdin", is_flag=True, help="Read the password from the first line of standard input, not a prompt."
 )
@@ -63,15 +63,19 @@ def root_password(account: str, from_stdin: bool, email: str | None, store: str,
     email = None if email is None else checked_email(email)
     password = read_password(from_stdin=from_stdin)
     settings = load()
-    hasher = shared_hasher(settings.password_memory, settings.password_passes, for_writers=True)
+    hasher = shared_hasher(settings.password_memory, settings.password_passes)
     with recorded_store(store) as (opened, change_recorder):
         change_recorder.prepare()
-        with opened.write_transaction() as records:
+        with opened.read_transaction() as records:
             person = load_person(records, opened.partition, account, None)
-            if person is None:
-                raise NoSuchEntity(f"the account {account[:64]} does not exist")
+        if person is None:
+            raise NoSuchEntity(f"the account {account[:64]} does not exist")
+        hashed = hash_password(opened, hasher, person, password)
+        if isinstance(hashed, str):
+            raise InvalidInput(hashed, place="password")
+        with opened.write_transaction() as records:
             is_email_set = email is not None and set_root_email(records, account, email)
-            problem = set_password(records, hasher, person, password, int(time.time()), reset_required=False)
+            problem = set_password(records, person, hashed, int(time.time()), reset_required=False)
             if problem is not None:
                 raise InvalidInput(problem, place="password")
         parameters = {"accountId": account} | ({"email": email} if is_email_set else {})
@@ -88,7 +92,7 @@ def root_password(account: str, from_stdin: bool, email: str | None, store: str,
 
 
 @account.command("require-mfa")
-@click.argument("account")
+@ACCOUNT
 @click.option("--off", "is_off", is_flag=True, help="Stop requiring it.")
 @STORE
 @JSON
@@ -117,7 +121,7 @@ def require_mfa(account: str, is_off: bool, store: str, as_json: bool) -> None:
 
 
 @account.command("sessions")
-@click.argument("account")
+@ACCOUNT
 @click.option("--user", metavar="NAME", help="Only sessions of this user.")
 @click.option("--root", "is_root", is_flag=True, help="Only sessions of the root user.")
 @click.option("--end", "ended", metavar="ID", help="End the session with this id.")
@@ -129,7 +133,8 @@ def sessions(
 ) -> None:
     """List the browser sessions of ACCOUNT (12 digits), or end them.
 
-    A session with a task, such as `factor`, authorizes nothing but the task.
+    A session with a task, such as `factor`, authorizes nothing but the task. With a session end the tools that were
+    approved in it; --end-all ends all tools, codes for tools, sign-ins that wait for a choice, and sign-in links.
     """
     if [user is not None and is_root, ended is not None and (ends_all or is_root or user is not None)] != [False] * 2:
         raise click.UsageError("expected at most one of --user and --root, and --end ID without another option")

@@ -7,18 +7,18 @@ import sys
 
 import click
 
+from iam_guard.administration.accounts import DELETION_BATCH
 from iam_guard.cli.accounts import account_as_json, opened_accounts
 from iam_guard.cli.audit_sources import terminal_safe
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.errors import InvalidInput
-from iam_guard.guard.account_states import DELETION_BATCH
 from iam_guard.model.account import Account
-from iam_guard.store.account_deletion import MAX_BATCH
+from iam_guard.store.accounts.account_deletion import MAX_BATCH
 
 
 @click.command("suspend")
-@click.argument("account")
+@ACCOUNT
 @STORE
 @JSON
 def suspend_account(account: str, store: str, as_json: bool) -> None:
@@ -31,7 +31,7 @@ def suspend_account(account: str, store: str, as_json: bool) -> None:
 
 
 @click.command("resume")
-@click.argument("account")
+@ACCOUNT
 @STORE
 @JSON
 def resume_account(account: str, store: str, as_json: bool) -> None:
@@ -41,7 +41,7 @@ def resume_account(account: str, store: str, as_json: bool) -> None:
 
 
 @click.command("close")
-@click.argument("account")
+@ACCOUNT
 @STORE
 @JSON
 def close_account(account: str, store: str, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def close_account(account: str, store: str, as_json: bool) -> None:
 
 
 @click.command("delete")
-@click.argument("account")
+@ACCOUNT
 @click.option("--confirm", metavar="NAME", help="The name of the account, instead of a prompt for it.")
 @click.option(
     "--batch",

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
+from iam_guard.administration.accounts import Accounts
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, ACCOUNT_ID, JSON, STORE
 from iam_guard.cli.password_input import read_password
 from iam_guard.errors import InvalidInput
-from iam_guard.guard.accounts import Accounts
 from iam_guard.model.account import Account, AccountState
 from iam_guard.settings import load
 
@@ -23,7 +23,7 @@ from iam_guard.settings import load
 @click.command("create")
 @click.argument("name")
 @click.option("--email", metavar="ADDRESS", help="Set the e-mail address with which the root user signs in.")
-@click.option("--id", metavar="ID", help="Use this account id (12 digits) instead of a random one.")
+@click.option("--id", type=ACCOUNT_ID, metavar="ID", help="Use this account id (12 digits) instead of a random one.")
 @click.option(
     "--seed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -71,7 +71,7 @@ def list_accounts(state: str | None, store: str, as_json: bool) -> None:
 
 
 @click.command("show")
-@click.argument("account")
+@ACCOUNT
 @STORE
 @JSON
 def show_account(account: str, store: str, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def show_account(account: str, store: str, as_json: bool) -> None:
 
 
 @click.command("rename")
-@click.argument("account")
+@ACCOUNT
 @click.argument("name")
 @STORE
 @JSON

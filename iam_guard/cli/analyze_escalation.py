@@ -8,8 +8,8 @@ from contextlib import closing
 
 import click
 
-from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, EscalationPath
-from iam_guard.analysis.escalation.escalation_search import escalation_paths
+from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, Escalations
+from iam_guard.analysis.escalation.escalation_search import escalations
 from iam_guard.cli.gc_tuning import relaxed_gc
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
@@ -23,21 +23,24 @@ from iam_guard.store.open_store import open_store
 @JSON
 @relaxed_gc()
 def escalation(store: str, as_json: bool) -> None:
-    """Find which principals can become others, or an administrator, and how.
+    """Find which principals can become others, or an administrator, and how; and who is an administrator already.
 
-    Exit code 1 if any can.
+    Exit code 1 if any can become more.
     """
     settings = load()
     with progress("searching"), closing(open_store(store, settings)) as opened:
-        found = escalation_paths(opened, settings=settings)
+        found = escalations(opened, settings=settings)
     if as_json:
-        click.echo(json.dumps({"paths": [path.to_dict() for path in found]}, indent=2))
+        click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         _print(found)
-    sys.exit(1 if found else 0)
+    sys.exit(1 if found.paths else 0)
 
 
-def _print(paths: list[EscalationPath]) -> None:
+def _print(found: Escalations) -> None:
+    paths = found.paths
+    for administrator in found.administrators:
+        click.echo(shown(f"{administrator.principal} is an administrator: {administrator.why}"))
     for path in paths:
         target = click.style(path.target, fg="red") if path.target == ADMINISTRATOR else shown(path.target)
         click.echo(f"{shown(path.start)} -> {target}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from iam_guard.analysis.escalation.escalation_search import escalation_paths
+from iam_guard.analysis.escalation.escalation_search import escalations
 from iam_guard.analysis.findings.external_access import ExternalFinding, external_findings
 from iam_guard.analysis.findings.shared_resources import read_shared_resources, read_zones
 from iam_guard.analysis.findings.unused_findings import AGES, DEFAULT_AGE, unused_findings
@@ -84,13 +84,14 @@ def report(
             if not is_seed_file(store):
                 unused = unused_findings(opened, None, now=int(time.timestamp()), age=age, references=references)
         with progress("searching escalation"):
-            paths = escalation_paths(opened, settings=settings)
+            escalation = escalations(opened, settings=settings)
     found = AccessReport(
         store_name(store),
         time,
         [finding.to_dict() for finding in external],
         None if unused is None else [finding.to_dict() for finding in unused],
-        [path.to_dict() for path in paths],
+        escalation.to_dict()["paths"],
+        escalation.to_dict()["administrators"],
     )
     if page is not None or picture is not None:
         _write(report_html(found), page, picture, program)
@@ -130,5 +131,5 @@ def _as_json(report: AccessReport) -> dict[str, Any]:
     return {
         "external": {"findings": list(report.external)},
         "unused": None if report.unused is None else {"findings": list(report.unused)},
-        "escalation": {"paths": list(report.escalation)},
+        "escalation": {"paths": list(report.escalation), "administrators": list(report.administrators)},
     }

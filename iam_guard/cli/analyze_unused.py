@@ -18,12 +18,12 @@ from iam_guard.analysis.findings.replacement_policies import RecommendedStep, re
 from iam_guard.analysis.findings.unused_findings import AGES, DEFAULT_AGE, ExcludedTag, UnusedFinding, unused_findings
 from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of, terminal_safe
 from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT_ID, JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load
-from iam_guard.store.last_used_rows import Use
+from iam_guard.store.credentials.last_used_rows import Use
 from iam_guard.store.location import is_seed_file
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
@@ -48,7 +48,9 @@ Steps = dict[str, list[RecommendedStep]]
     metavar="FOLDER|FILE",
     help="Add the uses in this trail (a folder, which is verified) or file of records; repeat to combine.",
 )
-@click.option("--exclude-account", "accounts", multiple=True, metavar="ID", help="Leave out an account.")
+@click.option(
+    "--exclude-account", "accounts", type=ACCOUNT_ID, multiple=True, metavar="ID", help="Leave out an account."
+)
 @click.option("--exclude-tag", "tags", multiple=True, metavar="KEY[=VALUE]", help="Leave out users and roles by tag.")
 @click.option("--recommend", is_flag=True, help="Add the policies that allow only what was used; proved to be right.")
 @APP

@@ -13,10 +13,10 @@ from typing import TextIO
 
 import click
 
+from iam_guard.administration.api_keys import ApiKeys, ListedApiKey
 from iam_guard.authn.api_key import NewApiKey
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.guard.api_keys import ApiKeys, ListedApiKey
 
 _DAYS = click.option(
     "--days", type=click.FloatRange(min=0, min_open=True), help="Set the days until the key expires; default: never."

@@ -14,16 +14,16 @@ from iam_guard.audit.record.pseudonyms import (
     pseudonym_key_file,
     pseudonyms_of,
 )
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load
+from iam_guard.store.accounts.pseudonym_salts import StoredSalts
 from iam_guard.store.location import is_seed_file, missing_store, store_file
 from iam_guard.store.open_store import open_store
-from iam_guard.store.pseudonym_salts import StoredSalts
 
 
 @click.command("pseudonym-key")
-@click.argument("account")
+@ACCOUNT
 @click.option("--rotate", is_flag=True, help="Create another key; pseudonyms made with the old one can still be found.")
 @click.option(
     "--destroy", is_flag=True, help="Delete all keys of the account, so that its pseudonyms can't be resolved any more."
@@ -47,7 +47,7 @@ def pseudonym_key(account: str, rotate: bool, destroy: bool, store: str, as_json
 
 
 @click.command("pseudonym")
-@click.argument("account")
+@ACCOUNT
 @click.argument("value")
 @STORE
 @JSON

@@ -30,6 +30,11 @@ from iam_guard.testing.text_table import aligned, fitted
     metavar="PRINCIPAL",
     help="List the first and last use of each action by a principal or role.",
 )
+@click.option(
+    "--by",
+    metavar="PRINCIPAL",
+    help="List the requests of a principal or role, and the changes that the application made on its requests.",
+)
 @click.option("--changes", is_flag=True, help="List changes, issued sessions and failed calls of the IAM and STS API.")
 @click.option("--no-verify", is_flag=True, help="Skip verification; requires no key.")
 @KEYS
@@ -41,6 +46,7 @@ def query(
     who_used: str | None,
     denied: bool,
     first_and_last_use: str | None,
+    by: str | None,
     changes: bool,
     no_verify: bool,
     keys: tuple[str, ...],
@@ -52,11 +58,12 @@ def query(
         "who-used": who_used,
         "denied": "" if denied else None,
         "first-and-last-use": first_and_last_use,
+        "by": by,
         "changes": "" if changes else None,
     }
     chosen = [(name, value) for name, value in options.items() if value is not None]
     if len(chosen) + (sql is not None) != 1:
-        raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use or --changes")
+        raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use, --by or --changes")
     ring = None if no_verify else trusted_keys(keys, store)
     module = _module()
     question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)

@@ -24,11 +24,11 @@ from iam_guard.analysis.replay import (
 from iam_guard.cli.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.settings import Settings, load
-from iam_guard.store.change_files import is_change_file
 from iam_guard.store.location import is_seed_file
 from iam_guard.store.open_store import open_candidate, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
+from iam_guard.store.seed.change_files import is_change_file
 from iam_guard.store.snapshot import copy_to_memory
 
 

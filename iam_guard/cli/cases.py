@@ -20,7 +20,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.testing.case_files import entries_of_text
 from iam_guard.testing.case_json import CaseEntry, Unreadable
 from iam_guard.testing.case_lines import UNDECODED
-from iam_guard.testing.policy_measurement import PolicyMeasurement, shortfall
+from iam_guard.testing.coverage.policy_measurement import PolicyMeasurement, shortfall
 from iam_guard.testing.policy_tests import EXPECTED, PolicyTests, entries_of_tests
 
 

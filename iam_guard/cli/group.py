@@ -29,6 +29,9 @@ COMMANDS = {
         "store.init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
     ),
     "apply": CommandRow("store.apply", "Apply a seed FILE, so that the store contains what it declares."),
+    "reseal": CommandRow(
+        "reseal.reseal", "Encrypt the store's secrets that have another key again with the first sealing key."
+    ),
     "account": CommandRow("account.account", "Create and list accounts, and set how their people sign in."),
     "resource-policy": CommandRow(
         "resource_policy.resource_policy",

@@ -17,11 +17,11 @@ from typing import IO, Any, Final
 
 import click
 
+from iam_guard.administration.user_import import BATCH, MAX_BATCH, ImportedUsers, NumberedRow, UserImport
 from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.errors import ConfigurationError, SeedError
-from iam_guard.guard.user_import import BATCH, MAX_BATCH, ImportedUsers, NumberedRow, UserImport
 
 _MAX_LINE: Final = 256 * 1024
 """Bytes of a line: far beyond those of a user with the largest tags."""
@@ -29,7 +29,7 @@ _MAX_SHOWN: Final = 20
 
 
 @click.command("import-users")
-@click.argument("account")
+@ACCOUNT
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--api-keys", type=click.Path(dir_okay=False, path_type=Path), help="Append new API keys to this file.")
 @click.option("--create-groups", is_flag=True, help="Create missing groups.")

@@ -16,11 +16,11 @@ from iam_guard.cli.progress import progress
 from iam_guard.cli.reference_options import known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import open_guard
+from iam_guard.testing.coverage.route_coverage import guarding_actions
+from iam_guard.testing.coverage.route_measurement import load_application
 from iam_guard.testing.matrix import AccessMatrix, access_matrix, changes
 from iam_guard.testing.matrix_files import MatrixDescription, matrix_csv, read_approved, read_description
 from iam_guard.testing.matrix_renderings import matrix_html, matrix_json, matrix_svg, matrix_text
-from iam_guard.testing.route_coverage import guarding_actions
-from iam_guard.testing.route_measurement import load_application
 
 _FORMS: dict[str, Callable[[AccessMatrix], str]] = {
     "text": lambda matrix: matrix_text(matrix) + "\n",

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import click
 
+
+class _AccountId(click.types.StringParamType):
+    """The id of an account; a copied one may have spaces around it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value).strip()
+
+
+ACCOUNT_ID: Final = _AccountId()
+"""The type of options that name an account."""
+ACCOUNT = click.argument("account", type=ACCOUNT_ID)
 STORE = click.option(
     "--store",
     envvar="IAM_GUARD_STORE",

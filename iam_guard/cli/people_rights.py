@@ -14,13 +14,13 @@ from typing import TextIO
 
 import click
 
+from iam_guard.administration.personal_data import PersonalData
 from iam_guard.audit.open_trail import is_trail
 from iam_guard.audit.record.pseudonyms import pseudonym_key_file
 from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
 from iam_guard.errors import ConfigurationError
-from iam_guard.guard.personal_data import PersonalData
 from iam_guard.settings import load
 from iam_guard.store.location import store_file
 

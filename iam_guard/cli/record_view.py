@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, resource_of
+from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, requester_of, resource_of
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
 from iam_guard.audit.record.list_record import FILTERED
 from iam_guard.audit.record.permission_query_record import ASKED
@@ -31,6 +31,8 @@ def record_line(record: dict[str, Any]) -> Text:
     text = Text(terminal_safe(member(record, "eventTime")), style="dim")
     text.append(f" {terminal_safe(outcome):17}", STYLES.get(outcome) or _style(record))
     text.append(f" {terminal_safe(principal_of(record))}", "bold")
+    if caller := requester_of(record):
+        text.append(f" for {terminal_safe(caller)}")
     text.append(f" {terminal_safe(action_of(record))}")
     if resource := resource_of(record):
         text.append(f" {terminal_safe(resource)}", "cyan")

@@ -11,19 +11,17 @@ from datetime import UTC, datetime
 
 import click
 
-from iam_guard.authn.people.password_resets import SECONDS, make_reset
+from iam_guard.authn.people.passwords.password_resets import SECONDS, create_reset
 from iam_guard.authn.people.person import Person, find_person, load_person
-from iam_guard.authn.people.stored_passwords import find_profile
 from iam_guard.cli.change_recording import operator_name, recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.errors import ConfigurationError, NoSuchEntity
-from iam_guard.model.result import CallResult
 from iam_guard.settings import load
-from iam_guard.store.records import Records
+from iam_guard.store.database.records import Records
 
 
 @click.command("reset-link")
-@click.argument("account")
+@ACCOUNT
 @click.option("--user", metavar="NAME", help="Make a link for this user.")
 @click.option("--root", "is_root", is_flag=True, help="Make a link for the root user.")
 @STORE
@@ -38,36 +36,21 @@ def reset_link(account: str, user: str | None, is_root: bool, store: str, as_jso
         raise ConfigurationError("expected either --user NAME or --root")
     now, settings = int(time.time()), load()
     with recorded_store(store) as (opened, change_recorder):
-        change_recorder.prepare()
-        with opened.write_transaction() as records:
+        with opened.read_transaction() as records:
             person = _person(records, opened.partition, account, user)
-            token = make_reset(records, person, now, operator_name())
-        parameters = {"accountId": account} | ({} if user is None else {"userName": user})
-        change_recorder.record(
-            CallResult(
-                action="iam-guard:CreateResetLink",
-                resource=person.arn,
-                owner=account,
-                parameters=parameters,
-                epoch=records.epoch,
-            )
-        )
+        token = create_reset(opened, change_recorder, person, now, operator_name())
+    parameters = {"accountId": account} | ({} if user is None else {"userName": user})
     link = f"{settings.site_url}{(settings.sign_in_url or '/signin').rstrip('/')}/reset?token={token}"
     expires = datetime.fromtimestamp(now + SECONDS, UTC).isoformat()
     click.echo(json.dumps({**parameters, "link": link, "expires": expires}) if as_json else link)
 
 
 def _person(records: Records, partition: str, account: str, user: str | None) -> Person:
-    """Return a person with a password. Raises `NoSuchEntity`."""
+    """Return the person that the options name. Raises `NoSuchEntity`."""
     root = load_person(records, partition, account, None)
     if root is None:
         raise NoSuchEntity(f"the account {account[:64]} does not exist")
     person = root if user is None else find_person(records, partition, account=account, name=user)
     if person is None:
         raise NoSuchEntity(f"the user `{(user or '')[:64]}` does not exist in the account {account}")
-    if find_profile(records, person) is None:
-        owner, remedy = "user", "aws iam create-login-profile"
-        if user is None:
-            owner, remedy = "root user", "iam-guard account root-password"
-        raise NoSuchEntity(f"the {owner} has no password to reset: set the first one with `{remedy}`")
     return person

@@ -11,18 +11,20 @@ from typing import TextIO
 
 import click
 
+from iam_guard.administration.sharing import ResourceSharing
 from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT_ID, JSON, STORE
 from iam_guard.cli.reference_options import APP, catalogues_of_app
-from iam_guard.guard.sharing import ResourceSharing
 from iam_guard.model.result import ChangeRecorder
 from iam_guard.policy.share_statements import Share
+from iam_guard.store.policies.resource_policies import ListedPolicy, ResourcePolicies
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.resource_policies import ListedPolicy, ResourcePolicies
 
-_ACCOUNT = click.option("--account", help="Set the account that owns the resource if its ARN has none.")
+_ACCOUNT = click.option(
+    "--account", type=ACCOUNT_ID, help="Set the account that owns the resource if its ARN has none."
+)
 
-_WITH_ACCOUNT = click.option("--with-account", metavar="ID", help="Name the account.")
+_WITH_ACCOUNT = click.option("--with-account", type=ACCOUNT_ID, metavar="ID", help="Name the account.")
 _WITH_PRINCIPAL = click.option("--with-principal", metavar="ARN", help="Name the user, role or session.")
 
 
@@ -71,7 +73,7 @@ def delete(arn: str, store: str, as_json: bool) -> None:
 
 
 @resource_policy.command("list")
-@click.option("--account", help="List only resources of this account.")
+@click.option("--account", type=ACCOUNT_ID, help="List only resources of this account.")
 @STORE
 @JSON
 def list_(account: str | None, store: str, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 
 from iam_guard.cli.change_recording import recorded_store
 from iam_guard.cli.options import JSON, STORE
-from iam_guard.store.certificate_trust import RevocationLists
+from iam_guard.store.credentials.certificate_trust import RevocationLists
 
 
 @click.group("revocation-list")

@@ -13,7 +13,7 @@ from iam_guard.cli.options import JSON
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.text_table import aligned
 from iam_guard.web.endpoints import Endpoint, check_handler_parameters
-from iam_guard.web.route_map_files import read_route_map
+from iam_guard.web.route_maps.route_map_files import read_route_map
 
 
 @click.command()

@@ -5,6 +5,8 @@ Prints one line with the address once it listens; then loads what the first requ
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import socket
 import threading
@@ -22,14 +24,14 @@ from iam_guard.api.protocol.dispatch import destination_of
 from iam_guard.api.protocol.reset import ResettableApi
 from iam_guard.cli.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.options import STORE
+from iam_guard.cli.options import ACCOUNT_ID, STORE
 from iam_guard.errors import ConfigurationError
 from iam_guard.factory import guard_on
 from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load
-from iam_guard.store.first_account import FirstAccount, check_first_account, create_first_account
+from iam_guard.store.accounts.first_account import FirstAccount, check_first_account, create_first_account
 from iam_guard.store.location import is_in_memory, is_seed_file, store_file
 from iam_guard.store.open_store import init_store, open_store
 from iam_guard.store.snapshot import Snapshot
@@ -37,6 +39,9 @@ from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service
 
 BACKLOG = 2048
+SHUTDOWN_SECONDS = 5
+"""Seconds for which a signal waits for requests in progress: one whose body does not arrive is cut off."""
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @click.command()
@@ -60,7 +65,9 @@ BACKLOG = 2048
     metavar="ID:SECRET",
     help="Create the first account, if the store is empty, with this access key of its root user.",
 )
-@click.option("--account", default="123456789012", show_default=True, help="Set the id of the first account.")
+@click.option(
+    "--account", type=ACCOUNT_ID, default="123456789012", show_default=True, help="Set the id of the first account."
+)
 @click.option("--root-email", metavar="ADDRESS", help="Set the e-mail address of the first account's root user.")
 @click.option(
     "--service",
@@ -201,20 +208,29 @@ def _with_pages(guard: Guard, app: Any) -> Any:
 
 
 def _listen(app: Any, listener: socket.socket, *, has_pages: bool) -> None:
-    """Serve until a signal stops the process."""
+    """Serve until a signal stops the process; warnings and errors are logged to standard error."""
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut_request)
     listener.listen(BACKLOG)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn raises the signal again after shutdown; then open resources are closed
     config = uvicorn.Config(
         app,
+        log_config=None,
         log_level="warning",
         access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         lifespan="off",
         ws="none",
         server_header=False,
         proxy_headers=False,  # trusted proxies are a setting of the guard
     )
     _AnnouncingServer(config, has_pages=has_pages).run(sockets=[listener])
+
+
+def _is_no_cut_request(record: logging.LogRecord) -> bool:
+    """Return False for the traceback of a request that the shutdown cuts off: uvicorn logs their number, too."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _stop(number: int, frame: object) -> None:

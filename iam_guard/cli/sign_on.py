@@ -1,4 +1,4 @@
-"""`iam-guard account sign-on add|list|remove`: the identity providers whose people sign in to an account.
+"""`iam-guard account sign-on add|list|own-redirect|remove`: the identity providers whose people sign in to an account.
 
 A client secret is read from a file or standard input, never from an argument, which other users of the machine could
 read. It is neither printed nor recorded.
@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO, Any
 
 import click
 
-from iam_guard.authn.people.sign_on_providers import SignOnProvider, SignOnProviders, has_sign_on_libraries
+from iam_guard.authn.people.sign_on.saml_requests import ACS_PATH
+from iam_guard.authn.people.sign_on.sign_on_providers import (
+    SignOnProvider,
+    SignOnProviders,
+    has_sign_on_libraries,
+    redirect_uri,
+)
 from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.errors import InvalidInput
 from iam_guard.settings import Settings, load
-from iam_guard.store.sign_on_settings import MAX_SECRET
-
-_RETURNS = {"oidc": "/oidc/callback", "saml": "/saml/acs"}
-"""Where an identity provider sends people back to, below the sign-in page."""
+from iam_guard.store.people.sign_on_settings import MAX_SECRET
 
 
 @click.group("sign-on")
@@ -30,7 +34,7 @@ def sign_on() -> None:
 
 
 @sign_on.command("add")
-@click.argument("account")
+@ACCOUNT
 @click.argument("name")
 @click.option("--provider", metavar="ARN", required=True, help="The OIDC or SAML provider of the account in IAM.")
 @click.option("--client-id", metavar="ID", help="The client that is registered at the OIDC provider.")
@@ -80,41 +84,67 @@ def add_provider(
             roles=roles,
             trusts_mfa=trusts_mfa,
         )
-    url = _return_url(settings, added)
     if as_json:
-        click.echo(json.dumps({**_row(added), "returnUrl": url or None}))
+        click.echo(json.dumps(_row(added, settings)))
         return
     click.echo(f"added the sign-on provider {added.name} ({added.id}) to the account {account}")
-    if url:
-        click.echo(f"register at the identity provider: {url}")
+    if settings.site_url:
+        click.echo(f"register at the identity provider: {_return_url(settings, added)}")
     for problem in _missing(settings):
         click.echo(f"people can't use it yet: {problem}", err=True)
 
 
 @sign_on.command("list")
-@click.argument("account")
+@ACCOUNT
 @STORE
 @JSON
 def list_providers(account: str, store: str, as_json: bool) -> None:
-    """List the identity providers whose people sign in to ACCOUNT (12 digits)."""
+    """List the identity providers whose people sign in to ACCOUNT (12 digits), and the URLs to register there."""
+    settings = load()
     with recorded_store(store) as (opened, change_recorder):
         found = SignOnProviders(opened, change_recorder, lambda: datetime.now(UTC)).list(account)
     if as_json:
-        click.echo(json.dumps([_row(provider) for provider in found]))
+        click.echo(json.dumps([_row(provider, settings) for provider in found]))
         return
     for provider in found:
         client = "" if provider.client_id is None else f"  client {provider.client_id}"
         client += "" if provider.client_id is None or provider.client_secret is not None else " without a secret"
         mfa = "  trusts its MFA" if provider.trusts_mfa else ""
         click.echo(f"{provider.name}  {provider.id}  {provider.provider}{client}{mfa}")
+        if settings.site_url:
+            task = "  to be registered: see `sign-on own-redirect`" if provider.has_common_redirect else ""
+            click.echo(f"    {_return_url(settings, provider)}{task}")
         if provider.scopes:
             click.echo(f"    scopes {' '.join(provider.scopes)}")
         for rule in provider.roles:
             click.echo(f"    {rule}")
 
 
-@sign_on.command("remove")
+@sign_on.command("own-redirect")
 @click.argument("account")
+@click.argument("name")
+@STORE
+@JSON
+def use_own_redirect(account: str, name: str, store: str, as_json: bool) -> None:
+    """Use the own redirect address of the sign-on provider NAME of ACCOUNT (12 digits).
+
+    Register the address at the identity provider first: `sign-on list` shows it. Sign-on providers that version 0.2 or
+    an earlier one has added share an address, and work only if their identity provider announces that it names itself
+    in its answers (RFC 9207).
+    """
+    settings = load()
+    with recorded_store(store) as (opened, change_recorder):
+        changed = SignOnProviders(opened, change_recorder, lambda: datetime.now(UTC)).use_own_redirect(account, name)
+    if as_json:
+        click.echo(json.dumps(_row(changed, settings)))
+        return
+    click.echo(f"the sign-on provider {changed.name} of the account {account} has its own redirect address")
+    if settings.site_url:
+        click.echo(f"it must be registered at the identity provider: {_return_url(settings, changed)}")
+
+
+@sign_on.command("remove")
+@ACCOUNT
 @click.argument("name")
 @STORE
 @JSON
@@ -129,7 +159,7 @@ def remove_provider(account: str, name: str, store: str, as_json: bool) -> None:
     click.echo(json.dumps(removed) if as_json else f"removed the sign-on provider {name} of the account {account}")
 
 
-def _row(provider: SignOnProvider) -> dict[str, Any]:
+def _row(provider: SignOnProvider, settings: Settings) -> dict[str, Any]:
     return {
         "id": provider.id,
         "name": provider.name,
@@ -139,13 +169,16 @@ def _row(provider: SignOnProvider) -> dict[str, Any]:
         "scopes": list(provider.scopes),
         "roles": list(provider.roles),
         "trustsMfa": provider.trusts_mfa,
+        "returnUrl": _return_url(settings, provider) if settings.site_url else None,
+        "hasCommonRedirect": provider.has_common_redirect,
     }
 
 
 def _return_url(settings: Settings, provider: SignOnProvider) -> str:
-    if not settings.site_url:
-        return ""
-    return f"{settings.site_url}{(settings.sign_in_url or '/signin').rstrip('/')}{_RETURNS[provider.kind]}"
+    """Return the URL to register, at which an identity provider sends people back."""
+    if provider.kind == "saml":
+        return settings.site_url + ACS_PATH
+    return redirect_uri(settings.site_url, replace(provider, has_common_redirect=False))
 
 
 def _missing(settings: Settings) -> list[str]:

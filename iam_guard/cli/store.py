@@ -17,21 +17,29 @@ from iam_guard.cli.options import JSON, STORE
 from iam_guard.cli.progress import progress
 from iam_guard.settings import load
 from iam_guard.store.location import database_file
-from iam_guard.store.open_store import check_store, init_store, open_database
+from iam_guard.store.open_store import check_store, init_store, move_to_own_schema, open_database
 from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.sealing import default_key_file
 from iam_guard.store.seed import apply_seed, load_seed
 
 
 @click.command()
+@click.option(
+    "--move-to-schema", is_flag=True, help="Move a PostgreSQL store to `postgresql_schema`. Stop all processes first."
+)
 @STORE
 @JSON
-def init(store: str, as_json: bool) -> None:
+def init(move_to_schema: bool, store: str, as_json: bool) -> None:
     """Create the store, the key that encrypts its secrets, and the key that signs the audit trail."""
     settings, key_file = load(), default_key_file(store)
     had_key = key_file is None or os.path.exists(key_file)  # no error for an impossible name: `init_store` reports it
+    lines = []
+    if move_to_schema:
+        former = move_to_own_schema(store, settings)
+        moved = "is in" if former is None else f"was moved from the schema `{former}` to"
+        lines.append(f"the store {moved} the schema `{settings.postgresql_schema}`")
     with progress("creating"), closing(init_store(store, settings)) as opened:
-        lines = [f"the store is ready at epoch {opened.epoch()}"]
+        lines.append(f"the store is ready at epoch {opened.epoch()}")
     if key_file is not None and not had_key and os.path.exists(key_file):
         lines.append(f"its secrets are encrypted with the key in {key_file}: back it up")
     path = audit_key_file(settings, database_file(store))

@@ -9,21 +9,21 @@ from collections.abc import Iterator
 import click
 
 from iam_guard.authn.people.person import load_person
-from iam_guard.authn.people.tool_sessions import ToolSession, revoke, tool_session
+from iam_guard.authn.people.sessions.tool_sessions import ToolSession, revoke, tool_session
 from iam_guard.cli.audit_sources import terminal_safe
 from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.options import ACCOUNT, JSON, STORE
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.result import CallResult
+from iam_guard.store.database.records import PRESENT
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import PRESENT
 from iam_guard.store.schema import tool_sessions
 
 _PAGE = 1000
 
 
 @click.command("tool-sessions")
-@click.argument("account")
+@ACCOUNT
 @click.option("--end", "ended", metavar="ID", help="End the session with this id.")
 @STORE
 @JSON

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from iam_guard.authn.people.pending_sign_ins import SignOnKind
-from iam_guard.authn.people.sign_on_providers import has_sign_on_libraries
+from iam_guard.authn.people.sign_on.sign_on_providers import has_sign_on_libraries
 from iam_guard.console.pages import Pages
 from iam_guard.console.visit import Visit
 from iam_guard.settings import Settings

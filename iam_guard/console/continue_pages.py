@@ -17,9 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.people.company_sign_on import CompanySignOn, VerifiedSignOn
-from iam_guard.authn.people.federated_sessions import provider_facts
-from iam_guard.authn.session_cookie import token_digest
+from iam_guard.authn.people.sessions.federated_sessions import provider_facts
+from iam_guard.authn.people.sign_on.company_sign_on import CompanySignOn, VerifiedSignOn
+from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.console.pages import Pages, redirect, with_session
 from iam_guard.console.sign_on_attempt import SignOnAttempt, end_cookie, read_attempt
 from iam_guard.console.visit import Visit, cookie_header, own_cookie_name
@@ -116,12 +116,11 @@ class ContinuePages:
             if role not in found.verified.roles:
                 raise AccessDenied("expected a role that the identity provider has named")
             federated = found.verified.for_role(role, visit.call)
-            signed_in = self._guard.people.federated_sessions.sign_in(federated, visit.call)
+            signed_in = self._guard.people.federated_sessions.sign_in(federated, visit.call, pending=found.token)
         except IamGuardError as error:
             provider = found.provider if found.provider and account_of(found.provider) == account else None
             self._record(visit, error, account, provider)
             return refused(self._pages, visit)
-        self._pending.delete(found.token)
         begun = "" if found.attempt is None else found.attempt.next
         answer = with_session(redirect(begun or self._pages.next_url(visit, signed_in.session)), visit, signed_in)
         answer.headers.append("set-cookie", end_cookie(visit.call))

@@ -10,16 +10,16 @@ from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.api.iam.qr_code import provisioning_uri, qr_drawing
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.one_time_codes import STEP_SECONDS
+from iam_guard.api.iam.credentials.qr_code import provisioning_uri, qr_drawing
 from iam_guard.authn.people.own_credentials import EnabledDevice
-from iam_guard.authn.people.passkey_challenges import Kind
-from iam_guard.authn.people.passkey_steps import NewPasskey
-from iam_guard.authn.people.passkeys import passkey_kind
+from iam_guard.authn.people.second_factors.one_time_codes import STEP_SECONDS
+from iam_guard.authn.people.second_factors.passkey_challenges import Kind
+from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey
+from iam_guard.authn.people.second_factors.passkeys import passkey_kind
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.pages import Pages, for_sessions, options_response, readable, redirect, with_session
 from iam_guard.console.visit import Visit
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 
 _KINDS: Final[Mapping[str, Kind]] = {"passkey": "passkey", "key": "security key"}
 """The field `kind` of the form that adds one."""
@@ -84,7 +84,7 @@ class FactorPages:
             drawing = Markup(qr_drawing(provisioning_uri(name, session.principal.account or "", device.seed)))  # noqa: S704
             return self.show_factors(visit, "", device=device, drawing=drawing)
         codes = form.get("mfa_code", ""), form.get("mfa_code_2", "")
-        added = self._own.enable_device(session, form["device"], codes, visit.call)
+        added = self._own.enable_device(session, form["device"], codes, visit.call, browser=visit.browser)
         if isinstance(added, str):
             return self.show_factors(visit, added)
         return self._show_added(visit, added)
@@ -101,7 +101,8 @@ class FactorPages:
             return self.show_factors(visit, "not_allowed")
         if not answer:
             return options_response(self._passkeys.creation_options(session, party, kind))
-        added = self._passkeys.add(session, party, NewPasskey(kind, visit.form.get("name", ""), answer), visit.call)
+        new = NewPasskey(kind, visit.form.get("name", ""), answer)
+        added = self._passkeys.add(session, party, new, visit.call, browser=visit.browser)
         if isinstance(added, str):
             return self.show_factors(visit, added)
         return self._show_added(visit, added)

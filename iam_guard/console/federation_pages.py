@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from iam_guard.authn.session_cookie import cookie_name
+from iam_guard.authn.tokens.session_cookie import cookie_name
 from iam_guard.console.forms import read_form, safe_next
 from iam_guard.console.pages import Pages, redirect, with_session
 from iam_guard.console.visit import HEADERS, Visit
@@ -28,7 +28,6 @@ from iam_guard.web.service import public
 
 FEDERATION: Final = "/federation"
 GET_TOKEN, LOG_IN, LOG_OUT = "getSigninToken", "login", "logout"
-MAX_QUERY: Final = 16 * 1024
 
 _log = logging.getLogger("iam_guard.console")
 
@@ -111,8 +110,6 @@ async def _fields(request: Request) -> Mapping[str, str] | None:
     """Return the parameters of a query, or of a form; None for ones that are too long, or occur twice."""
     if request.method == "POST":
         return await read_form(request)
-    if len(request.scope.get("query_string", b"")) > MAX_QUERY:
-        return None
     pairs = request.query_params.multi_items()
     fields = dict(pairs)
     return fields if len(fields) == len(pairs) else None

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.requests import Request
 
-from iam_guard.authn.session_cookie import is_csrf_token, token_digest
+from iam_guard.authn.tokens.session_cookie import is_csrf_token, token_digest
 from iam_guard.model.request import Call
 
 MAX_FORM: Final = 16 * 1024

@@ -1,8 +1,9 @@
-"""Sign-on by OIDC: `/signin/oidc/start`, `/signin/oidc/callback` and `/signin/oidc/logout`. They need `site_url`.
+"""Sign-on by OIDC: `/signin/oidc/start`, `/signin/oidc/callback/PROVIDER` and `/signin/oidc/logout`, with `site_url`.
 
-A browser leaves for the provider with an attempt in a sealed cookie, comes back with an answer to it, and goes on to
-`/signin/continue`. A link on another site can't begin an attempt without a click here: it could sign a browser in to
-the account of an attacker, whose provider asks for nothing. The provider itself sends logout tokens.
+A browser leaves for the provider with an attempt in a sealed cookie, comes back with an answer to it, at the address of
+this provider, and goes on to `/signin/continue`. A link on another site can't begin an attempt without a click here: it
+could sign a browser in to the account of an attacker, whose provider asks for nothing. The provider itself sends logout
+tokens.
 
 What waits for a provider runs in threads of its own, few for each account, so that one that hangs stops neither the
 other pages nor the sign-ins of other accounts.
@@ -21,19 +22,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.people.oidc_sign_on import Challenge
-from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.authn.people.sign_on.oidc_sign_on import Challenge
+from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider
 from iam_guard.console.company_pages import ask_to_begin
 from iam_guard.console.continue_pages import record_refusal, refused
 from iam_guard.console.forms import read_form
 from iam_guard.console.pages import Pages, redirect
 from iam_guard.console.sign_on_attempt import SignOnAttempt, end_cookie, read_attempt, start_cookie
 from iam_guard.console.visit import Visit
-from iam_guard.console.workers import in_page_worker, in_provider_worker
-from iam_guard.errors import ConfigurationError, IamGuardError, InvalidIdentityToken
+from iam_guard.console.workers import in_page_worker
+from iam_guard.errors import ConfigurationError, IamGuardError, InvalidIdentityToken, OwnRedirectRequired
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.web.service import public
+from iam_guard.web.shared_workers import in_provider_worker
 
 _log = logging.getLogger("iam_guard.console")
 _NOT_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -61,6 +63,7 @@ class OidcPages:
         if self._guard.settings.site_url:
             yield self._route("/oidc/start", self._begin)
             yield self._route("/oidc/callback", self._receive)
+            yield self._route("/oidc/callback/{provider}", self._receive)
             yield Route("/oidc/logout", public(self._logout_handler()), methods=["POST"])
 
     def _route(self, path: str, begin: Callable[[Visit], Response | _Exchange]) -> Route:
@@ -77,6 +80,7 @@ class OidcPages:
     def _begin(self, visit: Visit) -> Response | _Exchange:
         """Go to the sign-on provider that the URL names."""
         if visit.cookie_name is None:
+            self._pages.log_unencrypted(visit.call)
             return self._pages.page(visit, "page.html", "sign_in", "needs_https")
         provider = self._provider(visit.request.query_params.get("provider", ""))
         if provider is None:
@@ -109,6 +113,9 @@ class OidcPages:
         if len(answer) != len(items) or not same(answer.get("state", ""), attempt.state):
             reason = "expected the state of this browser's sign-in, and each parameter once"
             return self._refuse(visit, InvalidIdentityToken(reason), provider)  # others can't end the attempt
+        if visit.request.path_params.get("provider", "") != ("" if provider.has_common_redirect else provider.id):
+            reason = "expected an answer at the redirect address of the provider that the sign-in began with"
+            return self._refuse_attempt(visit, InvalidIdentityToken(reason), provider)
         return _Exchange(provider.account, partial(self._redeem, visit, provider, attempt, answer))
 
     def _redeem(
@@ -116,26 +123,31 @@ class OidcPages:
     ) -> Response:
         challenge = Challenge(attempt.state, attempt.nonce, attempt.verifier)
         try:
-            text = self._people.oidc_sign_on.redeem(provider, answer, challenge)
-            token = self._people.pending_sign_ins.put("oidc", provider.id, text)
+            token = self._people.oidc_sign_on.redeem(provider, answer, challenge)
         except IamGuardError as error:
-            page = self._refuse(visit, error, provider)
-            page.headers.append("set-cookie", end_cookie(visit.call))
-            return page
+            return self._refuse_attempt(visit, error, provider)
         return redirect(f"{visit.base}/continue?{urlencode({'pending': token})}")
 
     def _provider(self, id: str) -> SignOnProvider | None:
         found = self._people.sign_on_providers.get(id) if id else None
         return found if found is not None and found.kind == "oidc" else None
 
+    def _refuse_attempt(self, visit: Visit, error: IamGuardError, provider: SignOnProvider) -> Response:
+        """Refuse an answer, and end the attempt that it is for."""
+        page = self._refuse(visit, error, provider)
+        page.headers.append("set-cookie", end_cookie(visit.call))
+        return page
+
     def _refuse(self, visit: Visit, error: IamGuardError, provider: SignOnProvider | None) -> Response:
-        """Record a refusal, and show it without the reason; raise errors that are none."""
+        """Record a refusal, and show it without the reason, but an address to register; raise errors that are none."""
         if isinstance(error, ConfigurationError):
             _log.error("sign-on by OIDC is not possible: %s", error.message)
         elif error.wire_status >= 500:
             raise error
         known = {} if provider is None else {"account": provider.account, "provider": provider.provider}
         record_refusal(self._pages, visit.call, error.message, **known)
+        if isinstance(error, OwnRedirectRequired):
+            return self._pages.page(visit, "own_redirect.html", "sign_in", "own_redirect", address=error.place)
         return refused(self._pages, visit)
 
     # --- the provider ends sessions ----------------------------------------------------------------------------------
@@ -148,7 +160,7 @@ class OidcPages:
             form, call = await read_form(request), self._pages.facts(request)
             try:
                 found = await in_page_worker(logout.read, (form or {}).get("logout_token", ""))
-                await in_provider_worker(found.providers[0].account, logout.end_sessions, found, call)
+                await in_provider_worker(found.account, logout.end_sessions, found, call)
             except IamGuardError as error:
                 if error.wire_status >= 500:
                     raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -20,12 +20,14 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from iam_guard.audit.record.redaction import loggable
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.passkey_challenges import RelyingParty, relying_party
-from iam_guard.authn.people.session_steps import SignedIn
-from iam_guard.authn.session_cookie import cookie_name, csrf_token, read_cookie, set_cookie
+from iam_guard.authn.people.passwords.failed_attempts import network_of
+from iam_guard.authn.people.second_factors.passkey_challenges import RelyingParty, relying_party
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.session_steps import SignedIn
+from iam_guard.authn.tokens.session_cookie import cookie_name, csrf_token, read_cookie, set_cookie
 from iam_guard.console.forms import is_own_form, read_form
 from iam_guard.console.languages import choose_language, texts
+from iam_guard.console.password_queue import in_password_worker
 from iam_guard.console.visit import (
     HEADERS,
     SCRIPT_HEADERS,
@@ -60,8 +62,9 @@ class Pages:
         self.sessions = guard.people.browser_sessions
         self._language = language
         self._connection = Connection(guard.settings)
+        self._is_unencrypted_logged = False
         own = [] if templates is None else [FileSystemLoader(templates)]
-        self._templates = Environment(
+        self.templates = Environment(
             loader=ChoiceLoader([*own, PackageLoader("iam_guard.console")]),
             autoescape=True,
             undefined=StrictUndefined,
@@ -69,12 +72,18 @@ class Pages:
             lstrip_blocks=True,
         )
 
-    def route(self, path: str, show: Page, act: Page) -> Route:
-        """Return the route of a page: `show` for GET, `act` for its form, if the form is our own."""
+    def route(self, path: str, show: Page, act: Page, *, hashes: bool = False) -> Route:
+        """Return the route of a page: `show` for GET, `act` for its form, if the form is our own.
+
+        `hashes` is whether `act` hashes a password: such forms have threads of their own.
+        """
 
         async def handle(request: Request) -> Response:
             form = await read_form(request) if request.method == "POST" else {}
-            return await in_page_worker(self.answer, request, form, show, act)
+            if request.method != "POST" or not hashes:
+                return await in_page_worker(self.answer, request, form, show, act)
+            answer, network = partial(self.answer, request, form, show, act), self.facts(request).source_ip
+            return await in_password_worker(self.guard.settings.password_hashes, network_of(network), answer)
 
         return Route(path, public(handle), methods=["GET", "POST"])
 
@@ -82,6 +91,7 @@ class Pages:
         """Answer a request with a page, or with what its form does; `form` is None for one that can't be read."""
         visit = self.visit(request)
         if visit.cookie_name is None:
+            self.log_unencrypted(visit.call)
             return self.page(visit, "page.html", "sign_in", "needs_https")
         if request.method != "POST":
             return show(visit, "")
@@ -89,6 +99,16 @@ class Pages:
             return show(visit, "expired_form")
         visit.form = form or {}
         return act(visit, "")
+
+    def log_unencrypted(self, call: Call) -> None:
+        """Log once what to set if the request was encrypted as far as a proxy: any client may send such requests."""
+        if not self._is_unencrypted_logged:
+            self._is_unencrypted_logged = True
+            _log.warning(
+                "a sign-in page was requested without TLS from %s, so it can't sign in: if that is your proxy, add its "
+                "network to the setting `trusted_proxies`, and let it set the header `X-Forwarded-Proto`",
+                loggable(call.source_ip or "an unknown address"),
+            )
 
     def visit(self, request: Request) -> Visit:
         """Return who asks, by the cookies of a request. Without a name for a cookie, no page works."""
@@ -122,7 +142,7 @@ class Pages:
         """Return a page. `title`, `problem` and `note` are keys of texts; a problem may also be a sentence."""
         language = choose_language(visit.request.headers.get("accept-language", ""), self._language)
         text = texts(language)
-        html = self._templates.get_template(template).render(
+        html = self.templates.get_template(template).render(
             text=text,
             language=language,
             title=text[title],
@@ -207,16 +227,12 @@ def redirect(url: str) -> Response:
 
 
 def with_session(answer: Response, visit: Visit, signed_in: SignedIn) -> Response:
-    """Add the cookie of a new session to an answer."""
+    """Add the cookie of a new session to an answer, and that of the browser, if it is known from now on."""
     if visit.cookie_name is not None:
         answer.headers.append("set-cookie", set_cookie(visit.cookie_name, signed_in.token))
-    return answer
-
-
-def with_browser(answer: Response, visit: Visit, signed_in: SignedIn) -> Response:
-    """Add the cookie of the browser, which the person is known to use from now on."""
-    name = browser_cookie_name(visit.call)
-    answer.headers.append("set-cookie", cookie_header(visit.call, name, signed_in.browser))
+    if signed_in.browser:
+        header = cookie_header(visit.call, browser_cookie_name(visit.call), signed_in.browser)
+        answer.headers.append("set-cookie", header)
     return answer
 
 

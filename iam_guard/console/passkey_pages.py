@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.session_cookie import token_digest
-from iam_guard.console.pages import Page, Pages, for_sessions, options_response, with_browser
-from iam_guard.console.visit import Visit, browser_cookie_name
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.tokens.session_cookie import token_digest
+from iam_guard.console.pages import Page, Pages, for_sessions, options_response
+from iam_guard.console.visit import Visit
 
 
 class PasskeyPages:
@@ -38,11 +38,10 @@ class PasskeyPages:
         binding = token_digest(visit.secret)
         if not answer:
             return options_response(self._passkeys.sign_in_options(party, binding))
-        browser = visit.request.cookies.get(browser_cookie_name(visit.call), "")
-        signed_in = self._passkeys.sign_in(party, binding, answer, visit.call, browser=browser)
+        signed_in = self._passkeys.sign_in(party, binding, answer, visit.call, browser=visit.browser)
         if signed_in is None:
             return self._show_sign_in(visit, "passkey_refused")
-        return with_browser(self._pages.go_on(visit, signed_in), visit, signed_in)
+        return self._pages.go_on(visit, signed_in)
 
     @for_sessions(None, "factor", "password", "enrol")
     def check(self, visit: Visit, session: BrowserSession, _: str) -> Response:
@@ -52,5 +51,5 @@ class PasskeyPages:
             return self._show_code(visit, "refused")
         if not answer:
             return options_response(self._passkeys.factor_options(session, party))
-        signed_in = self._passkeys.with_passkey(session, party, answer, visit.call)
+        signed_in = self._passkeys.with_passkey(session, party, answer, visit.call, browser=visit.browser)
         return self._show_code(visit, "passkey_refused") if signed_in is None else self._pages.go_on(visit, signed_in)

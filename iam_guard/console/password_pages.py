@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.failed_attempts import network_of
+from iam_guard.authn.people.passwords.failed_attempts import network_of
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.pages import Pages, for_sessions, redirect
 from iam_guard.console.visit import Visit
 from iam_guard.model.request import Call
@@ -34,8 +34,8 @@ class PasswordPages:
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""
-        yield self._pages.route("/password", self.show_password, self.change_password)
-        yield self._pages.route("/reset", self.show_reset, self.reset_password)
+        yield self._pages.route("/password", self.show_password, self.change_password, hashes=True)
+        yield self._pages.route("/reset", self.show_reset, self.reset_password, hashes=True)
         yield self._pages.route("/forgot", self.show_forgot, self.send_reset)
 
     @for_sessions(None, "password")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from iam_guard.authn.people.sign_in import Typed
+from iam_guard.store.accounts.root_email import EMAIL
 from iam_guard.store.identifiers import NAME
-from iam_guard.store.root_email import EMAIL
 
 MAX_EMAIL: Final = 254
 MAX_NAME: Final = 128

@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urlsplit
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.role_switch import TypedRole
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect
 from iam_guard.console.session_pages import role_name
 from iam_guard.console.visit import Visit

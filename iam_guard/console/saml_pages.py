@@ -15,15 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from iam_guard.authn.people.passwords.failed_attempts import network_of
 from iam_guard.console.company_pages import ask_to_begin, offers_sign_on
 from iam_guard.console.continue_pages import received_cookie, record_refusal, refused
 from iam_guard.console.forms import read_form, safe_next
 from iam_guard.console.pages import Pages, redirect
 from iam_guard.console.sign_on_attempt import SignOnAttempt, start_cookie
 from iam_guard.console.visit import Visit
-from iam_guard.console.workers import in_saml_worker
 from iam_guard.errors import AccessDenied
 from iam_guard.web.service import public
+from iam_guard.web.shared_workers import in_saml_worker
 
 MAX_RESPONSE_FORM: Final = 160 * 1024
 """Bytes of a form with a response: it has at most 100,000 characters, some of which a form writes as three."""
@@ -43,7 +44,8 @@ class SamlPages:
 
         async def receive(request: Request) -> Response:
             form = await read_form(request, MAX_RESPONSE_FORM)
-            return await in_saml_worker(self.receive, request, form or {})
+            client = network_of(self._pages.facts(request).source_ip)
+            return await in_saml_worker(client, self.receive, request, form or {})
 
         async def show_metadata(request: Request) -> Response:
             return self.show_metadata()

@@ -8,9 +8,9 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.person import owner_of
-from iam_guard.authn.session_cookie import clear_cookie
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.tokens.session_cookie import clear_cookie
 from iam_guard.console.pages import NOT_A_PERSON, Pages, for_sessions, readable, redirect
 from iam_guard.console.visit import Visit
 from iam_guard.model.principal import PrincipalType

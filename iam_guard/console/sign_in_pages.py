@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.console.company_pages import CompanyPages, offers_sign_on
 from iam_guard.console.continue_pages import ContinuePages
@@ -26,17 +27,19 @@ from iam_guard.console.factor_pages import FactorPages
 from iam_guard.console.federation_pages import FEDERATION, FederationPages
 from iam_guard.console.mail import Mailer
 from iam_guard.console.oidc_pages import OidcPages
-from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file, with_browser
+from iam_guard.console.pages import LEAVE_ROLE, Pages, for_sessions, redirect, static_file
 from iam_guard.console.passkey_pages import PasskeyPages
 from iam_guard.console.password_pages import PasswordPages, SendReset
+from iam_guard.console.refusal_pages import RefusalPages
 from iam_guard.console.remembered_account import remembered_value
 from iam_guard.console.role_pages import RolePages
 from iam_guard.console.saml_pages import SamlPages
 from iam_guard.console.session_pages import SessionPages
 from iam_guard.console.tool_pages import AUTHORIZE, CONFIRMATION, ToolPages
-from iam_guard.console.visit import Visit, browser_cookie_name, cookie_header, remembered_cookie_name
+from iam_guard.console.visit import ShortRequests, Visit, cookie_header, remembered_cookie_name
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
+from iam_guard.web.browser.sign_in_redirect import EXPIRED
 from iam_guard.web.service import public
 
 SIGN_IN: Final = "/signin"
@@ -65,6 +68,8 @@ def sign_in_pages(
     if send_reset is None and guard.settings.smtp_url:
         send_reset = Mailer(guard.settings).send_reset
     pages = Pages(guard, language=language, templates=templates)
+    if guard.settings.sign_in_url:
+        guard.people.refusal_page = RefusalPages(pages, guard.settings.sign_in_url, language).page
     sign_in = SignInPages(pages, send_reset is not None)
     groups = (
         sign_in,
@@ -89,7 +94,7 @@ def sign_in_pages(
     )
     routes = [*(route for group in groups for route in group.routes()), *files]
     errors = dict.fromkeys((HTTPException, IamGuardError, Exception), pages.answer_error)
-    app = Starlette(routes=routes, exception_handlers=errors)
+    app = Starlette(routes=routes, middleware=[Middleware(ShortRequests)], exception_handlers=errors)
     app.router.redirect_slashes = False  # these redirects would go to the host that the client names
     return app
 
@@ -124,7 +129,7 @@ class SignInPages:
 
     def routes(self) -> Iterable[Route]:
         """Return the routes of these pages."""
-        yield self._pages.route("/", self.show_sign_in, self.sign_in)
+        yield self._pages.route("/", self.show_sign_in, self.sign_in, hashes=True)
         yield self._pages.route("/mfa", self.show_code, self.check_code)
         yield self._pages.route("/recovery", self.show_code, self.check_code)
 
@@ -136,11 +141,13 @@ class SignInPages:
         filled = {**remembered, "remember": "on"} if remembered else visit.form
         typed = {name: filled.get(name, "") for name in ("email", "account", "username", "remember")}
         title = "as_root" if visit.is_root else "as_user"
+        is_over = not problem and visit.request.query_params.get("reason") == EXPIRED
         return self._pages.page(
             visit,
             "sign_in.html",
             title,
             problem,
+            note="session_over" if is_over else "",
             root=visit.is_root,
             typed=typed,
             can_send=self._can_send,
@@ -155,11 +162,10 @@ class SignInPages:
             typed = Typed(email=form.get("email", ""))
         else:
             typed = Typed(account=form.get("account", ""), username=form.get("username", ""))
-        browser = visit.request.cookies.get(browser_cookie_name(visit.call), "")
-        signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=browser)
+        signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=visit.browser)
         if signed_in is None:
             return self.show_sign_in(visit, "refused")
-        answer = with_browser(self._pages.go_on(visit, signed_in), visit, signed_in)
+        answer = self._pages.go_on(visit, signed_in)
         value = remembered_value(typed) if form.get("remember") else ""
         if value or visit.remembered:
             answer.headers.append("set-cookie", cookie_header(visit.call, remembered_cookie_name(visit.call), value))
@@ -184,7 +190,8 @@ class SignInPages:
     def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:
         """Check a second factor: to continue a sign-in, or to renew that of a session."""
         if visit.request.url.path.endswith("/recovery"):
-            signed_in = self._sign_in.with_recovery_code(session, visit.form.get("recovery_code", ""), visit.call)
+            use, code = self._sign_in.with_recovery_code, visit.form.get("recovery_code", "")
         else:
-            signed_in = self._sign_in.with_code(session, visit.form.get("mfa_code", ""), visit.call)
+            use, code = self._sign_in.with_code, visit.form.get("mfa_code", "")
+        signed_in = use(session, code, visit.call, browser=visit.browser)
         return self.show_code(visit, "refused") if signed_in is None else self._pages.go_on(visit, signed_in)

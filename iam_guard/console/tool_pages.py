@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from iam_guard.authn.people.tool_sessions import CROSS_DEVICE, SAME_DEVICE, ToolRequest
+from iam_guard.authn.people.sessions.tool_sessions import CROSS_DEVICE, SAME_DEVICE, ToolRequest
 from iam_guard.console.pages import Pages, redirect
 from iam_guard.console.session_pages import role_name
 from iam_guard.console.visit import HEADERS, Visit

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 from urllib.parse import urlencode
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.known_browsers import COOKIE_SECONDS
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.forms import safe_next
 from iam_guard.console.remembered_account import remembered_fields
 from iam_guard.model.request import Call
@@ -36,6 +38,14 @@ SCRIPT_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": f"{HEADERS['Content-Security-Policy']}; script-src 'self'; connect-src 'self'",
 }
 """Of pages with the script for passkeys, which asks these pages for options."""
+MAX_QUERY: Final = 16 * 1024
+MAX_PARAMETERS: Final = 64
+"""Maximum bytes and parameters of the query of a page; a longer one is not read. Brokers send credentials in it."""
+LONG_COOKIES: Final = 1024
+"""Bytes of the `Cookie` header from which the cookies of others are removed."""
+MAX_OWN_COOKIES, MAX_COOKIES = 32, 12 * 1024
+"""Maximum number of our own cookies then, and their bytes."""
+_OWN_COOKIE: Final = re.compile(rb"iam-guard[^;=]*=[^;]*")
 _is_secret = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
 
 
@@ -72,6 +82,11 @@ class Visit:
         return remembered_fields(self.request.cookies.get(remembered_cookie_name(self.call), ""))
 
     @property
+    def browser(self) -> str:
+        """The cookie of the browser, by which people's browsers are known; empty for none."""
+        return self.request.cookies.get(browser_cookie_name(self.call), "")
+
+    @property
     def is_from_elsewhere(self) -> bool:
         """Whether another site has sent the browser here: not a page of ours, a bookmark, or what was typed."""
         return any(site not in ("same-origin", "none") for site in self.request.headers.getlist("sec-fetch-site"))
@@ -79,6 +94,36 @@ class Visit:
     def url(self, path: str) -> str:
         """Return the URL of another page, from which one goes on to the same place."""
         return f"{self.base}{path}" + (f"?{urlencode({'next': self.next})}" if self.next else "")
+
+
+class ShortRequests:
+    """Remove long queries, and the cookies of others, from the requests of the pages.
+
+    Reading the parameters and the cookies of a request takes time and memory for each, before anyone has signed in. The
+    scope is changed, not copied, since a guard around the pages finds the route in it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope.get("query_string", b"")
+        if len(query) > MAX_QUERY or query.count(b"&") >= MAX_PARAMETERS:
+            scope["query_string"] = b""
+        if sum(len(value) for name, value in scope.get("headers", ()) if name == b"cookie") > LONG_COOKIES:
+            scope["headers"] = [
+                (name, _own_cookies(value) if name == b"cookie" else value) for name, value in scope["headers"]
+            ]
+        await self._app(scope, receive, send)
+
+
+def _own_cookies(value: bytes) -> bytes:
+    """Return a `Cookie` header without the cookies of others; an empty one if too many are named like our own."""
+    found = [*islice(_OWN_COOKIE.finditer(value), MAX_OWN_COOKIES + 1)]
+    own = 0 if len(found) > MAX_OWN_COOKIES else sum(len(one[0]) for one in found)
+    if not 0 < own <= MAX_COOKIES:
+        return b""
+    return b"; ".join(value[value.rfind(b";", 0, one.start()) + 1 : one.end()].strip() for one in found)
 
 
 def cookie_values(request: Request) -> list[bytes]:

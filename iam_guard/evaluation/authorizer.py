@@ -1,4 +1,4 @@
-"""The evaluator without a guard: policies are compiled once for many decisions (design 4.2)."""
+"""The evaluator without a guard: policies are compiled once for many decisions."""
 
 from __future__ import annotations
 

@@ -40,6 +40,14 @@ from iam_guard.policy.document import ConditionTest, Effect, Statement
 IsKnown: TypeAlias = Callable[[str], bool]
 """Return whether the presence and the value of a condition key (lower case) are known."""
 
+IsPossible: TypeAlias = Callable[[ConditionTest, str], bool]
+"""Return whether some value of an open key may meet a condition of a document of a version."""
+
+
+def always_possible(test: ConditionTest, version: str) -> bool:
+    """Return True: an open key may have any value."""
+    return True
+
 
 class OpenStatement(NamedTuple):
     """A statement that applies for some values of the open keys that it references: `keys`, as written."""
@@ -72,9 +80,13 @@ _MAX_CACHED = 65_536
 
 
 class PartialEvaluator:
-    """Computes bounds, and caches the changed policies for callers that share policies. Not thread-safe."""
+    """Computes bounds, and caches the changed policies for callers that share policies. Not thread-safe.
 
-    def __init__(self) -> None:
+    A statement with an open condition that is not `is_possible` never applies.
+    """
+
+    def __init__(self, is_possible: IsPossible = always_possible) -> None:
+        self._is_possible = is_possible
         self._changed: dict[tuple[Layer, bool, frozenset[str]], Layer] = {}
 
     def bounds(
@@ -89,7 +101,8 @@ class PartialEvaluator:
         def changed(layer: Layer, *, permissive: bool) -> Layer:
             keys = open_of[id(layer)]
             if resources is not None:
-                return Layer(_PolicyChange(keys, permissive, request, resources).policy(policy) for policy in layer)
+                change = self._change(keys, request, resources, permissive=permissive)
+                return Layer(map(change.policy, layer))
             return self._cached_change(layer, keys, request, permissive=permissive)
 
         most_policies = _each_layer(policies, lambda layer: changed(layer, permissive=True))
@@ -99,6 +112,11 @@ class PartialEvaluator:
             return Bounds(least, most)
         return Bounds(least, most, tuple(self._deciding_statements(policies, request, open_of, resources)))
 
+    def _change(
+        self, keys: frozenset[str], request: AccessRequest, resources: Pattern | None, *, permissive: bool
+    ) -> _PolicyChange:
+        return _PolicyChange(keys, permissive, request, resources, self._is_possible)
+
     def _cached_change(self, layer: Layer, keys: frozenset[str], request: AccessRequest, *, permissive: bool) -> Layer:
         if not keys:
             return layer
@@ -107,7 +125,7 @@ class PartialEvaluator:
         if changed is None:
             if len(self._changed) >= _MAX_CACHED:
                 self._changed.clear()
-            change = _PolicyChange(keys, permissive, request, None)
+            change = self._change(keys, request, None, permissive=permissive)
             changed = self._changed[cache_key] = Layer(change.policy(policy) for policy in layer)
         return changed
 
@@ -123,7 +141,7 @@ class PartialEvaluator:
                 for compiled in policy.content.about(action):
                     statement = compiled.statement
                     open_keys = tuple(key for key in keys_of_statement(statement, version) if key.lower() in keys)
-                    loose = _PolicyChange(keys, statement.effect is Effect.ALLOW, request, resources)
+                    loose = self._change(keys, request, resources, permissive=statement.effect is Effect.ALLOW)
                     if open_keys and _could_apply(policy, statement, loose, bounded=bounded):
                         yield OpenStatement(statement, open_keys)
 
@@ -155,6 +173,7 @@ class _PolicyChange:
     permissive: bool
     request: AccessRequest
     resources: Pattern | None
+    is_possible: IsPossible
 
     def policy(self, policy: CompiledPolicy) -> CompiledPolicy:
         """Return the changed policy; the same object if it does not depend on an open key."""
@@ -169,7 +188,8 @@ class _PolicyChange:
         """Return the changed statement; None if it does not apply."""
         loose = self.permissive == (statement.effect is Effect.ALLOW)
         kept = tuple(test for test in statement.conditions if not self._is_open(test, version))
-        if not loose and len(kept) < len(statement.conditions):
+        opened = [test for test in statement.conditions if test not in kept]
+        if opened and not (loose and all(self.is_possible(test, version) for test in opened)):
             return None
         changed = statement if len(kept) == len(statement.conditions) else replace(statement, conditions=kept)
         return self._with_resources(changed, version, loose=loose)

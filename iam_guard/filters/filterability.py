@@ -10,6 +10,7 @@ from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of
 from iam_guard.evaluation.partial.open_request import OpenRequest
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.tags import TAG
+from iam_guard.model.arn import DEFAULT_LOCATION, Location
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.document import ConditionTest, Document, Statement
@@ -21,9 +22,12 @@ _CALLER: Final = f"arn:aws:iam::{_ACCOUNT}:user/caller"
 
 
 def untranslated(
-    document: Document, statement: Statement, resource_type: ResourceMapping, dialect: str
+    document: Document, statement: Statement, resource_type: ResourceMapping, dialect: str, partition: str = "aws"
 ) -> Iterator[tuple[ConditionTest | None, NotFilterable]]:
-    """Yield what of a statement a list of the resource type cannot have: conditions, or None for its resources."""
+    """Yield what of a statement a list of the resource type cannot have: conditions, or None for its resources.
+
+    `partition` is that of the application's ARNs.
+    """
     account = resource_type.account or _ACCOUNT
     keys = [key.lower() for key in distinct_keys(keys_of_statement(statement, document.version))]
     tags = {key.removeprefix(_PRINCIPAL_TAG): _CALLER for key in keys if key.startswith(_PRINCIPAL_TAG)}
@@ -34,7 +38,7 @@ def untranslated(
     columns = resource_type.columns(dialect, resource_type.table)
     opened = OpenRequest(
         AccessRequest(principal, f"{resource_type.service}:List", "*", known),
-        resource_type.arn(account, region="us-east-1", partition="aws"),
+        resource_type.arn(account, Location(partition, DEFAULT_LOCATION.region)),
         open_keys=resource_type.open_keys,
         has_tags=resource_type.has_tags,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, inspect, select
@@ -15,6 +16,7 @@ from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import checked_dialect
+from iam_guard.model.arn import DEFAULT_LOCATION, UNLOCATED, Location, is_complete
 from iam_guard.model.request import Resource
 
 
@@ -22,8 +24,11 @@ class MappedResources:
     """A loader for `open_guard(resources=…)`: loads the row that an ARN names, and returns its resource.
 
     `sessions` opens a session, as `sessionmaker(engine)` does. A row that does not exist has no keys and no tags.
-    Raises `ConfigurationError` for a type of Django, which `iam_guard_django.resources.ModelResources` loads.
+    Several guards may have the same loader. Raises `ConfigurationError` for a type of Django, which
+    `iam_guard_django.resources.ModelResources` loads.
     """
+
+    _location: Location = DEFAULT_LOCATION
 
     has_pages = True
     """Whether `page` works, which searches need."""
@@ -36,17 +41,24 @@ class MappedResources:
         for resource_type in resource_types:
             refuse_django_model(resource_type.model, str(resource_type))
 
+    def at(self, location: Location) -> Self:
+        """Return the loader for a guard at a location: ARNs of another one have no row."""
+        located = copy(self)
+        located._location = location
+        return located
+
     def __call__(self, arn: str) -> Resource | None:
         """Return the resource of an ARN; None if no declared type has it, or no row is it.
 
         Raises `ConfigurationError` if several rows are it: the tags of one say nothing about the others.
         """
+        location = self._location if is_complete(arn) else UNLOCATED
         found = [
             resource
             for resource_type in self.resource_types
-            if resource_type.can_be(arn)
-            for resource in self._load(resource_type, arn)
-            if resource.arn == arn
+            if resource_type.can_be(arn, location)
+            for loaded in self._load(resource_type, self._location.complete(arn))
+            if (resource := loaded.at(location)).arn == arn
         ]
         if len(found) > 1:
             raise ConfigurationError("expected a declaration whose parameters are a key, got several rows", place=arn)
@@ -79,7 +91,7 @@ class MappedResources:
                 statement = statement.where(owner.expression == account)
             rows = session.scalars(narrow(statement)).all()
             name = inspect(resource_type.model).get_property_by_column(key).key
-            values = [(getattr(row, name), resource_type.resource_of(row)) for row in rows]
+            values = [(getattr(row, name), resource_type.resource_of(row).at(self._location)) for row in rows]
         return [(str(value) if kind is UUID else value, resource) for value, resource in values]
 
     def _load(self, resource_type: ResourceMapping, arn: str) -> Sequence[Resource]:
@@ -92,7 +104,7 @@ class MappedResources:
     def _condition(self, resource_type: ResourceMapping, arn: str, dialect: str) -> ColumnElement[bool]:
         """Return the condition of the rows with an ARN. Raises `ConfigurationError` for another dialect."""
         columns = resource_type.columns(checked_dialect(dialect), resource_type.table)
-        return columns.condition(columns.simplified(resource_type.named(arn)))
+        return columns.condition(columns.simplified(resource_type.named(arn, self._location)))
 
 
 def _primary_key(resource_type: ResourceMapping) -> tuple[ColumnElement[Any], type]:

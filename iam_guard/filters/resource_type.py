@@ -27,13 +27,13 @@ from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tag_declaration import TagSource, tag_source
 from iam_guard.filters.tags import JsonTags, TagRows
 from iam_guard.filters.texts import AccountAttribute, TextAttribute
-from iam_guard.model.arn import is_account_id
+from iam_guard.model.arn import PARTITION, REGION, Location, is_account_id
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.request import Resource
 
 _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
-_FIXED: Final = frozenset({"partition", "region", "account"})
+_FIXED: Final = (PARTITION, REGION, ACCOUNT.name)
 
 
 DECLARED: Final[WeakSet[ResourceMapping]] = WeakSet()
@@ -70,7 +70,7 @@ class ResourceMapping:
         self._parameters = {
             piece.name: self._parameter(piece.name)
             for piece in self._pieces
-            if isinstance(piece, Open) and piece.name[1:-1] not in _FIXED
+            if isinstance(piece, Open) and piece.name not in _FIXED
         }
         self._keys = {key.lower(): self._key(key, source, absent or {}) for key, source in (keys or {}).items()}
         self._names = {key.lower(): key for key in keys or {}}
@@ -108,7 +108,8 @@ class ResourceMapping:
     def resource_of(self, item: Any) -> Resource:
         """Return the resource of a loaded object: an instance of the model, a row, or a mapping of its columns.
 
-        Raises `InvalidInput` for an object without a key or an account, which no query lists.
+        Its ARN has the partition and the region of the guard that decides about it; `Guard.resource_of` returns the
+        complete one. Raises `InvalidInput` for an object without a key or an account, which no query lists.
         """
         if self.django is not None and isinstance(item, self.django.model):
             return self.django.resource_of(item)
@@ -128,37 +129,28 @@ class ResourceMapping:
         if isinstance(piece, str):
             return piece
         name = piece.name if isinstance(piece, Open) else ""
-        fixed = self._fixed(account).get(name)
-        if fixed is not None:
-            return fixed
+        if name in _FIXED:
+            return account if name == ACCOUNT.name else name
         column = self._parameters[name]
         value = column.read(item)
         if value is None or (isinstance(column.attribute, IntegerAttribute) and not isinstance(value, int)):
             raise InvalidInput(f"expected {column.attribute.kind} as `{name}` of the resource", place=self._place)
         return str(value)
 
-    def _fixed(self, account: str | None) -> dict[str, str | None]:
-        return {"{partition}": self._catalogue.partition, "{region}": self._catalogue.region, "{account}": account}
-
     # --- of a query ----------------------------------------------------------------------------------------------
 
-    def arn(self, account: str | None, *, region: str, partition: str) -> Text:
+    def arn(self, account: str | None, location: Location) -> Text:
         """Return the ARN of each resource of an account, or of any account: its parameters are open."""
-        known = {"{partition}": partition, "{region}": region, "{account}": account}
+        known = {PARTITION: location.partition, REGION: location.region, ACCOUNT.name: account}
         return text([known.get(piece.name) or piece if isinstance(piece, Open) else piece for piece in self._pieces])
 
-    @property
-    def own_arn(self) -> Text:
-        """The ARN of each resource, as `resource_of` gives it."""
-        return self.arn(self.account, region=self._catalogue.region, partition=self._catalogue.partition)
-
-    def named(self, arn: str) -> Formula:
+    def named(self, arn: str, location: Location) -> Formula:
         """Return the formula of the resources that have an ARN: one, unless the model's parameters aren't a key."""
-        return match(self.own_arn, (arn,), wanted=True)
+        return match(self.arn(self.account, location), (arn,), wanted=True)
 
-    def can_be(self, arn: str) -> bool:
+    def can_be(self, arn: str, location: Location) -> bool:
         """Return whether a resource of the type can have an ARN."""
-        return self.named(arn) is not False
+        return self.named(arn, location) is not False
 
     @property
     def open_keys(self) -> frozenset[str]:
@@ -294,5 +286,9 @@ def _same(expression: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _pieces(template: str, service: str) -> Text:
     arn = template if template.startswith("arn:") else f"arn:{{partition}}:{service}:{{region}}:{{account}}:{template}"
+    *fields, rest = arn.split(":", 5)
+    for name, whole in ((PARTITION, fields[1]), (REGION, fields[3])):
+        if (name != whole and name in arn) or name in rest:  # a value of a row could look like it
+            raise ConfigurationError(f"expected `{name}` as a whole field of the ARN, got `{template}`", place=service)
     parts = _PARAMETER.split(arn)
     return text(Open(f"{{{part}}}") if number % 2 else part for number, part in enumerate(parts))

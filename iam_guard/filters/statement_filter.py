@@ -17,6 +17,7 @@ from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.dialects import DIALECTS
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.model.arn import Location
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
@@ -85,7 +86,7 @@ def list_formula(
         given = {key.lower(): value for key, value in (context or {}).items()}
         request = AccessRequest(principal, action, "*", {**known, **given})
         open_keys = resource_type.open_keys | ({_RESOURCE_ACCOUNT} if owner is None else frozenset())
-        arn = resource_type.arn(owner, region=region, partition=partition)
+        arn = resource_type.arn(owner, Location(partition, region))
         opened = OpenRequest(request, arn, open_keys=open_keys, has_tags=resource_type.has_tags)
         return columns.decision(opened, context).formula(policies, owner)
 

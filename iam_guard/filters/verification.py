@@ -31,6 +31,7 @@ from iam_guard.filters.resource_type import DECLARED, ResourceMapping
 from iam_guard.filters.statement_filter import checked_dialect
 from iam_guard.filters.tags import TAG, JsonTags, is_jsonb, tag_elements
 from iam_guard.filters.texts import concatenated
+from iam_guard.model.arn import DEFAULT_LOCATION
 from iam_guard.model.context import Context
 
 _SHOWN: Final = 60
@@ -189,7 +190,7 @@ class _RowComparison:
         shared = self._resource_type.columns(self._dialect, self._resource_type.table)
         columns = Columns(shared.attributes, shared.tags, shared.table, shared.dialect)  # keeps no clause of this row
         try:
-            resource = self._resource_type.resource_of(loaded)
+            resource = self._resource_type.resource_of(loaded).at(DEFAULT_LOCATION)
         except InvalidInput:
             readable = [columns.simplified(Readable(name)) for name in columns.attributes if name.startswith("{")]
             for check in self._failed(columns, key, [_Check(_ARN, all_of(readable), False, "one")]):
@@ -216,7 +217,10 @@ class _RowComparison:
         *fields, last = arn.split(":", ARN_FIELDS - 1)
         for text in (last, *_near(last)):
             seen = "which finds no row" if text == last else f"found as `{_shortened(text)}`"
-            yield _Check(_ARN, self._resource_type.named(":".join((*fields, text))), text == last, seen)
+            yield _Check(_ARN, self._named((*fields, text)), text == last, seen)
+
+    def _named(self, fields: Sequence[str]) -> Formula:
+        return self._resource_type.named(":".join(fields), DEFAULT_LOCATION)
 
     def _stored(self, name: str, columns: Columns, key: Sequence[Any], tags: Mapping[str, str]) -> str | None:
         """Return a value as the database has it."""
@@ -270,7 +274,7 @@ class _RowComparison:
 
     def _arn(self, columns: Columns) -> ColumnElement[str]:
         resource_type = self._resource_type
-        pieces = resource_type.own_arn
+        pieces = resource_type.arn(resource_type.account, DEFAULT_LOCATION)
         return concatenated(
             [
                 columns.attributes[piece.name].as_text(self._dialect)

@@ -8,10 +8,21 @@ from typing import Final, Protocol
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
+from iam_guard.model.result import ServedRequest
 
 
 class ServedCall(Protocol):
     """A call to the application."""
+
+    @property
+    def guard(self) -> object:
+        """The guard that serves it."""
+        ...
+
+    @property
+    def principal(self) -> Principal:
+        """Its authenticated caller."""
+        ...
 
     @property
     def facts(self) -> Call:
@@ -37,3 +48,11 @@ def served_call() -> ServedCall:
     if call is None or call.is_over:
         raise ConfigurationError("expected a principal, since no guarded call is being handled", place="filter")
     return call
+
+
+def request_served_by(guard: object) -> ServedRequest | None:
+    """Return the request that the present code serves; None outside of one of this guard, and after its response."""
+    call = SERVED_CALL.get()
+    if call is None or call.is_over or call.guard is not guard:
+        return None
+    return ServedRequest(call.facts, call.principal)

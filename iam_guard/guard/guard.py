@@ -15,33 +15,36 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import cast
 
+from iam_guard.administration.people import People
+from iam_guard.administration.sealed_principals import PrincipalSealing
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.authenticator import Authenticators
-from iam_guard.authn.credential_verifier import AnyCredential, ChunkedBody, claimed_credential
+from iam_guard.authn.credential import claimed_credential
 from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import AnyCredential
+from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.guard.list_queries import ListFilters
 from iam_guard.guard.lists import GuardLists
-from iam_guard.guard.loader import Loader, ResourceLoader, load_resource
-from iam_guard.guard.people import People
+from iam_guard.guard.loader import Loader
 from iam_guard.guard.principal_queries import PrincipalQueries
 from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
-from iam_guard.guard.sealed_principals import PrincipalSealing
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.guard.store_management import StoreManagement
-from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.catalogue import Catalogue, check_action
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.principal import Principal
-from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource
+from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource, ResourceLoader, load_resource
 from iam_guard.model.usage import AuditUsage, GuardUsage
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.last_used import LastUsedTracker
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.credentials.last_used import LastUsedTracker
 from iam_guard.store.protocol import RecordStore, StatedStore
 from iam_guard.store.sealed_messages import write_message
 
@@ -65,18 +68,18 @@ class Guard(StoreManagement, PrincipalSealing):
         super().__init__(store, trail, settings, tuple(catalogues), resources, clock)
         self._shadow = shadow
         self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
-        self._loader = Loader(store, size=settings.cache_size, region=settings.region, own_services=self._own_services)
+        self._loader = Loader(store, size=settings.cache_size, location=self.location, own_services=self._own_services)
         lists = GuardLists(
             ListFilters(store, self._loader, settings),
             trail,
             catalogues=self.catalogues,
-            resources=resources,
+            resources=self.resources,
             clock=lambda: self.clock(),
             decide=lambda question: self._decide(question, self._store)[0],
             explain=self.explain,
         )
         self.filter, self.permitted, self.condition = lists.filter, lists.permitted, lists.condition
-        self.explain_filter, self.why_not = lists.explain_filter, lists.why_not
+        self.explain_filter, self.why_not, self.resource_of = lists.explain_filter, lists.why_not, lists.resource_of
         self.ask_about = PrincipalQueries(trail, self._question, lambda asked: self._decide(asked, self._store)[0]).ask
         self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
         self._authenticators = Authenticators(
@@ -99,8 +102,8 @@ class Guard(StoreManagement, PrincipalSealing):
         )
         """How people sign in with a browser, their sessions, and their own credentials."""
         this = weakref.ref(self)  # what asks for metrics outlives guards
-        staleness = lambda: guard._store.staleness() if (guard := this()) else float("inf")  # noqa: E731
-        trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), staleness)
+        outage = lambda: outage_of(guard._store) if (guard := this()) else float("inf")  # noqa: E731
+        trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), outage)
 
     # --- authenticate ------------------------------------------------------------------------------------------------
 
@@ -236,10 +239,14 @@ class Guard(StoreManagement, PrincipalSealing):
         *,
         call: Call | None = None,
     ) -> list[Decision]:
-        """Decide actions that are not attempted: one audit record, and no last use. Raises `DecisionUnavailable`."""
-        asked = [
-            self._question(principal, action, resource, context, call) for action, resource in checked_pairs(questions)
-        ]
+        """Decide actions that are not attempted: one audit record, and no last use.
+
+        Raises `ConfigurationError` for an action that is not declared, and `DecisionUnavailable`.
+        """
+        pairs = checked_pairs(questions)
+        for action, _ in pairs if self.catalogues else ():
+            check_action(action, self.catalogues, others=PREFIXES)
+        asked = [self._question(principal, action, resource, context, call) for action, resource in pairs]
         decisions = [self._decide(question, self._store)[0] for question in asked]
         self.trail.record_permission_queries(principal, decisions, call)
         return decisions
@@ -315,9 +322,10 @@ class Guard(StoreManagement, PrincipalSealing):
         context: Mapping[str, Given | Lazy] | None,
         call: Call | None,
     ) -> Question:
-        described = resource if isinstance(resource, Resource) else Resource(resource)
+        is_resource = isinstance(resource, Resource)
+        described = (resource if isinstance(resource, Resource) else Resource(resource)).at(self.location)
         own_service = isinstance(action, str) and action.partition(":")[0].lower() in self._own_services
-        is_described = described is resource or self.resources is None or described.arn == "*"
+        is_described = is_resource or self.resources is None or described.arn == "*"
         return Question(principal, action, described, own_service, context, call, is_described)
 
     def _allow(
@@ -363,7 +371,7 @@ class Guard(StoreManagement, PrincipalSealing):
         """Decide a question; return it with its resource as the application's loader describes it."""
         try:
             if not question.is_described and self.resources is not None:
-                question = question._replace(resource=load_resource(self.resources, question.resource))
+                question = question._replace(resource=load_resource(self.resources, question.resource, self.location))
             loaded = self._loader.load(question, store)
             request = loaded.request(loaded.context(self.clock(), self.settings.region))
             decision = loaded.decide(request, stale=self._store.stale)
@@ -380,3 +388,11 @@ class Guard(StoreManagement, PrincipalSealing):
             request = AccessRequest(principal, action, resource.arn, resource_account=resource.account)
             decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
         return decision, question
+
+
+def outage_of(store: CachedStore) -> float:
+    """Return for how many seconds a store has failed; 0 while it answers.
+
+    An idle process does not poll, so its `staleness` says nothing about the store.
+    """
+    return store.staleness() if store.stale else 0.0

@@ -22,13 +22,14 @@ from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.guard.loader import Loader
 from iam_guard.guard.question import LoadedQuestion, Question
+from iam_guard.model.arn import Location
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.resource_statements import SharedStatement, lookup_names, shared_statements
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.policies.resource_statements import SharedStatement, lookup_names, shared_statements
 
 
 class ListQuestion(NamedTuple):
@@ -97,9 +98,10 @@ class ListFormula:
         if not loaded.is_decidable or loaded.owner is None:
             return False
         resource_type, settings = self.question.resource_type, self.settings
-        arn = resource_type.arn(owner, region=settings.region, partition=settings.partition)
+        location = Location(settings.partition, settings.region)
+        arn = resource_type.arn(owner, location)
         attached = {}
-        has_account = ACCOUNT in resource_type.arn(None, region=settings.region, partition=settings.partition)
+        has_account = ACCOUNT in resource_type.arn(None, location)
         for statement in shared:
             if owner in statement.resources or not has_account:
                 policy = compile_policy(statement.text, PolicyRef(statement.arn, PolicyType.RESOURCE))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from cachetools import LRUCache
@@ -24,11 +25,12 @@ from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.list_formulas import ListFormula, ListQuestion
 from iam_guard.guard.loader import Loader
 from iam_guard.guard.request_context import KEYS_OF_CALLS
+from iam_guard.model.arn import Location
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import State
-from iam_guard.store.resource_statements import has_statements, require_listable
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import State
+from iam_guard.store.policies.resource_statements import has_statements, require_listable
 
 _MAX_CACHED: Final = 4096
 _TRIES: Final = 10
@@ -55,6 +57,7 @@ class ListFilters:
         self._store = store
         self._loader = loader
         self.settings = settings
+        self.location = Location(settings.partition, settings.region)
         self._lock = fork_safe_lock()
         self._cache: LRUCache[tuple[object, ...], _Cached] = LRUCache(_MAX_CACHED)
         self._listable: dict[ResourceMapping, tuple[State, bool]] = {}
@@ -110,7 +113,8 @@ class ListFilters:
         if known is None or known[0] is not state:
             prefix = f"arn:{self.settings.partition}:{resource_type.service}:"
             with self._store.read_transaction() as records:
-                require_listable(records, prefix, resource_type.can_be)
+                is_listed = partial(resource_type.can_be, location=self.location)
+                require_listable(records, prefix, is_listed)
                 known = state, has_statements(records, resource_type.service)
             self._listable[resource_type] = known
         return known[1]

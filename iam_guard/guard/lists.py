@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from iam_guard.audit.trail import Trail
-from iam_guard.errors import ConfigurationError, InvalidInput, NotFilterable
+from iam_guard.errors import InvalidInput, NotFilterable
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.filters.explanation import FilterExplanation, explain_filter
 from iam_guard.filters.list_condition import ListCondition
@@ -24,14 +24,13 @@ from iam_guard.guard.list_queries import (
     mapping_of,
     mapping_of_model,
 )
-from iam_guard.guard.loader import ResourceLoader
 from iam_guard.guard.question import Question
-from iam_guard.model.catalogue import Catalogue
+from iam_guard.model.catalogue import Catalogue, check_action
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Principal
-from iam_guard.model.request import Call
+from iam_guard.model.request import Call, Resource, ResourceLoader
 
 T = TypeVar("T")
 Keys = Mapping[str, "Given | Lazy"]
@@ -58,8 +57,6 @@ class GuardLists:
         self._clock = clock
         self._decide = decide
         self._explain = explain
-        for catalogue in catalogues:
-            catalogue.region, catalogue.partition = filters.settings.region, filters.settings.partition
 
     def filter(
         self,
@@ -164,12 +161,20 @@ class GuardLists:
         """Return what `decide` answers about a loaded object and why: why a list has it, or has it not."""
         resource_type = mapping_of(item, self._resource_types())
         question = self._list_question(action, resource_type, principal, context, call)
-        resource = resource_type.resource_of(item)
+        resource = self.resource_of(item)
         return self._explain(question.principal, action, resource, context, call=question.call)
+
+    def resource_of(self, item: Any) -> Resource:
+        """Return the resource of a loaded object, with the complete ARN that this guard decides about.
+
+        Raises `ConfigurationError` for an object of another class than the models of the guard's resource types, and
+        `InvalidInput` for one without a key or an account.
+        """
+        return mapping_of(item, self._resource_types()).resource_of(item).at(self._filters.location)
 
     def _may(self, question: ListQuestion, item: Any) -> bool:
         try:
-            resource = question.resource_type.resource_of(item)
+            resource = question.resource_type.resource_of(item).at(self._filters.location)
         except InvalidInput:
             return False
         principal, action, _, own_service, context, call, _ = question
@@ -193,8 +198,7 @@ class GuardLists:
         if principal is None:
             served = served_call()
             principal, call = served.caller_for(action), call or served.facts
-        if not isinstance(action, str):
-            raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{type(action).__name__}`")
+        check_action(action, self._catalogues)
         own_service = action.partition(":")[0].lower() in {catalogue.service for catalogue in self._catalogues}
         return ListQuestion(principal, action, resource_type, own_service, context, call)
 

@@ -10,7 +10,7 @@ of the `Principal` object, which they keep alive: other credentials make another
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from iam_guard.errors import CacheMiss, ConfigurationError
+from iam_guard.errors import CacheMiss
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.evaluation.bundle import Bundle, Levels
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
@@ -28,16 +28,16 @@ from iam_guard.forking import fork_safe_lock
 from iam_guard.guard.question import LoadedQuestion, Question
 from iam_guard.guard.request_context import Parties, RequestContext
 from iam_guard.model.account import AccountState
-from iam_guard.model.arn import account_of, is_iam_or_sts
+from iam_guard.model.arn import DEFAULT_LOCATION, Location, account_of, is_iam_or_sts
 from iam_guard.model.context import NO_KEYS, Given, Lazy
 from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.model.usage import CacheUsage
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import State
-from iam_guard.store.generations import STALE, Held, are_current
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import State
+from iam_guard.store.cache.generations import STALE, Held, are_current
 from iam_guard.store.protocol import (
     AccountRecord,
     DecisionStore,
@@ -56,9 +56,6 @@ _TRIES = 3
 """Attempts to load a question from the cache, before it is loaded in one transaction."""
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
 _NO_RESOURCE = Resource("*")
-
-ResourceLoader = Callable[[str], "Resource | None"]
-"""Returns the application's own data of a resource, such as its policy, by ARN, or None."""
 
 
 class _Planned(NamedTuple):
@@ -96,7 +93,7 @@ class Loader:
         store: CachedStore,
         *,
         size: int,
-        region: str = "us-east-1",
+        location: Location = DEFAULT_LOCATION,
         own_services: Collection[str] = frozenset(),
     ) -> None:
         """Load from a store. The rest is for `allow`: `own_services` are those that the application declares."""
@@ -105,7 +102,7 @@ class Loader:
         self._lock = fork_safe_lock()
         self._has_cache = size > 0
         self._size = max(size, 1)
-        self._region = region
+        self._location = location
         self._own_services = own_services
         self._callers: dict[int, _Caller] = {}
         self._layers: LRUCache[tuple[CompiledPolicy, ...], Layer] = LRUCache(self._size)
@@ -170,6 +167,8 @@ class Loader:
         if len(fields) == 6:
             if fields[0] != "arn" or fields[2] in SERVED:
                 return None
+            if "{" in arn:
+                arn = self._location.complete(arn)
             stored = store.resource(arn)
             if stored.policy is not None or stored.generations is STALE:
                 return None
@@ -276,7 +275,9 @@ class Loader:
         plan = make_plan(authorizer.policies, record.principal, action) if may_plan else None
         planned = None
         if plan is not None and account is not None:
-            parties = Parties(record.principal, account.organization, account.id, account.organization, self._region)
+            parties = Parties(
+                record.principal, account.organization, account.id, account.organization, self._location.region
+            )
             planned = _Planned(plan, authorizer, account.id, parties)
         if len(caller.plans) >= _MAX_PLANS:  # actions may come from callers: bound the cache
             caller.plans.clear()
@@ -336,13 +337,3 @@ class Loader:
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:
     """Return the account in a resource's ARN, or the caller's for `*`."""
     return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
-
-
-def load_resource(loader: ResourceLoader, wanted: Resource) -> Resource:
-    """Return a resource as the application's loader describes it. Raises `ConfigurationError` for another resource."""
-    loaded = loader(wanted.arn)
-    if loaded is None:
-        return wanted
-    if not isinstance(loaded, Resource) or loaded.arn != wanted.arn:
-        raise ConfigurationError("expected the requested resource from the resource loader, got another value")
-    return loaded

@@ -40,7 +40,13 @@ class PrincipalQueries:
         to 100 answers, each with its principal. Whether the caller may ask is left to the application. Raises
         `DecisionUnavailable`.
         """
-        decisions = [self._decide(self._question(*question, None)) for question in questions]
-        for start in range(0, len(decisions), MAX_ANSWERS):
-            self._trail.record_permission_queries(asked_by, decisions[start : start + MAX_ANSWERS], call)
+        decisions: list[Decision] = []
+        recorded = 0
+        for question in questions:
+            if len(decisions) - recorded == MAX_ANSWERS:
+                self._trail.record_permission_queries(asked_by, decisions[recorded:], call)
+                recorded = len(decisions)
+            decisions.append(self._decide(self._question(*question, None)))
+        if len(decisions) > recorded:
+            self._trail.record_permission_queries(asked_by, decisions[recorded:], call)
         return decisions

@@ -18,7 +18,7 @@ from iam_guard.guard.loader import Loader
 from iam_guard.guard.question import Question
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.protocol import StatedStore
 
 _MAX_CACHED = 4096

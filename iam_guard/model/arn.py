@@ -7,9 +7,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from iam_guard.errors import InvalidInput
 from iam_guard.model.own_services import SERVED
+
+PARTITION: Final = "{partition}"
+REGION: Final = "{region}"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The partition and the region of a guard's resources.
+
+    The ARN of a declared resource has `{partition}` and `{region}` as whole fields until a guard completes it, so that
+    guards of several regions can share a declaration. Without values, a location completes nothing.
+    """
+
+    partition: str = PARTITION
+    region: str = REGION
+
+    def complete(self, arn: str) -> str:
+        """Return an ARN with this partition and region if these fields are left to the guard."""
+        if is_complete(arn):
+            return arn
+        prefix, partition, service, region, rest = arn.split(":", 4)
+        partition = self.partition if partition == PARTITION else partition
+        return f"{prefix}:{partition}:{service}:{self.region if region == REGION else region}:{rest}"
+
+
+UNLOCATED: Final = Location()
+"""Completes nothing."""
+DEFAULT_LOCATION: Final = Location("aws", "us-east-1")
+"""That of guards without settings, and of questions without a guard."""
+
+
+def is_complete(arn: str) -> bool:
+    """Return whether an ARN leaves neither its partition nor its region to a guard."""
+    if "{" not in arn:
+        return True
+    fields = arn.split(":", 4)
+    return len(fields) < 5 or (fields[1] != PARTITION and fields[3] != REGION)
 
 
 @dataclass(frozen=True, slots=True)

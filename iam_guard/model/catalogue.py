@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, did_you_mean
 from iam_guard.model.reference import (
     KEY_TYPES,
     AccessLevel,
@@ -75,9 +75,6 @@ class Catalogue:
     _keys: dict[str, ConditionKey] = field(default_factory=dict)
     mappings: dict[str, object] = field(default_factory=dict)
     """Resource types whose resources are rows of a model, by name."""
-    region: str = "us-east-1"
-    partition: str = "aws"
-    """The region and partition in the ARNs of resources; a guard sets them to those of its settings."""
 
     def __post_init__(self) -> None:
         if not _SERVICE.fullmatch(self.service):
@@ -87,6 +84,11 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[ActionRow]:
         return iter(sorted(self._rows.values(), key=lambda row: row.name))
+
+    def may_have(self, name: str) -> bool:
+        """Return whether an action is declared, with this spelling; if none is, whether it could be."""
+        row = self._rows.get(name.lower())
+        return row.name == name if row is not None else not self._rows and _ACTION.fullmatch(name) is not None
 
     # --- declarations --------------------------------------------------------------------------------------------
 
@@ -306,6 +308,27 @@ class Catalogue:
         for name in used:
             if name.lower() not in self._keys:
                 yield ConditionKey(name, "String" if name.startswith("aws:") else None, name == "aws:TagKeys")
+
+
+def check_action(action: object, catalogues: Collection[Catalogue], *, others: Collection[str] = ()) -> None:
+    """Raise `ConfigurationError` for an action that no catalogue declares: a question about it has no true answer.
+
+    A catalogue without actions declares them all, as does a service of `others`.
+    """
+    if not isinstance(action, str) or ":" not in action:
+        got = action if isinstance(action, str) else type(action).__name__
+        raise ConfigurationError(f"expected an action such as `docs:GetDocument`, got `{got}`", place="action")
+    service, _, name = action.partition(":")
+    declaring = [catalogue for catalogue in catalogues if catalogue.service == service]
+    if service in others or any(catalogue.may_have(name) for catalogue in declaring):
+        return
+    if not declaring:
+        names = ", ".join(f"`{catalogue.service}`" for catalogue in catalogues) or "none"
+        hint = did_you_mean(service, [catalogue.service for catalogue in catalogues])
+        raise ConfigurationError(f"expected an action of the guard's services ({names}), got `{action}`{hint}")
+    hint = did_you_mean(name, [row.name for catalogue in declaring for row in catalogue])
+    message = f"expected a declared action, got `{action}`{hint or ': declare it by `requires` or `declare_action`'}"
+    raise ConfigurationError(message, place=service)
 
 
 def _joined(before: Collection[str], more: Collection[str]) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.model.arn import account_of
+from iam_guard.model.arn import Location, account_of, is_complete
 from iam_guard.model.context import NO_KEYS, Context, Given, Lazy, Value
 from iam_guard.model.principal import Principal
 
@@ -54,7 +54,9 @@ class AccessRequest:
         fields = self.__dict__
         fields["principal"] = principal
         fields["action"] = action if type(action) is str else _string(action, "an action")
-        fields["resource"] = resource if type(resource) is str else _string(resource, "a resource")
+        fields["resource"] = resource = resource if type(resource) is str else _string(resource, "a resource")
+        if "{" in resource and not is_complete(resource):
+            raise InvalidInput(f"expected a complete ARN, with its partition and region, got `{resource[:200]}`")
         is_context = type(context) is not dict and Context in type(context).__mro__  # faster than `isinstance`
         fields["context"] = context if is_context else Context(context)
         if resource_account is not None and type(resource_account) is not str:
@@ -85,8 +87,13 @@ class AccessRequest:
         action: str,
         resource: Resource,
         context: Mapping[str, Given | Lazy] | None = None,
+        *,
+        region: str = "us-east-1",
+        partition: str = "aws",
     ) -> AccessRequest:
         """Return the request about a resource, for policies of `compile_policies` that decide without a guard.
+
+        `region` and `partition` complete the ARN of a declared resource, as a guard does with those of its settings.
 
         The condition keys are those of `context`, which take precedence, then `aws:ResourceAccount` (the resource's
         account, else that of its ARN), the resource's `keys` and its tags. Its `policy` and `policy_required` belong to
@@ -95,6 +102,7 @@ class AccessRequest:
         """
         if not isinstance(resource, Resource):
             raise InvalidInput(f"expected a `Resource`, got `{type(resource).__name__}`")
+        resource = resource.at(Location(partition, region))
         owner = resource.account or account_of(resource.arn)
         keys = Context.of_resource(context, resource.tags, resource.keys, owner)
         return cls(principal, action, resource.arn, keys, resource.account)
@@ -179,11 +187,31 @@ class Resource:
         fields["policy_required"] = policy_required
         fields["keys"] = {} if keys is NO_KEYS else keys if type(keys) is dict else _mapping(keys, "keys")
 
+    def at(self, location: Location) -> Resource:
+        """Return the resource with a complete ARN: a declared one has the partition and region of the location."""
+        arn = location.complete(self.arn)
+        return self if arn is self.arn else replace(self, arn=arn)
+
 
 def _mapping(value: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     raise ConfigurationError(f"expected a mapping as a resource's {what}, got `{type(value).__name__}`")
+
+
+ResourceLoader = Callable[[str], "Resource | None"]
+"""Returns the application's own data of a resource, such as its policy, by ARN, or None."""
+
+
+def load_resource(loader: ResourceLoader, wanted: Resource, location: Location) -> Resource:
+    """Return a resource as the application's loader describes it. Raises `ConfigurationError` for another resource."""
+    loaded = loader(wanted.arn)
+    if loaded is None:
+        return wanted
+    found = loaded.at(location) if isinstance(loaded, Resource) else None
+    if found is None or found.arn != wanted.arn:
+        raise ConfigurationError("expected the requested resource from the resource loader, got another value")
+    return found
 
 
 ActionOnResource = tuple[str, str | Resource]

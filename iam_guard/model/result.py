@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from iam_guard.errors import IamGuardError
+from iam_guard.model.principal import Principal
+from iam_guard.model.request import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,13 @@ class CallResult:
     changed: bool = True
     epoch: int | None = None
     error: IamGuardError | None = None
+
+
+class ServedRequest(NamedTuple):
+    """The request of a caller in which an application makes a change."""
+
+    call: Call
+    caller: Principal
 
 
 class ChangeRecorder(Protocol):

@@ -16,13 +16,18 @@ from sqlalchemy import Engine
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.engine import closed_on_error, make_engine, reading
-from iam_guard.store.location import database_file, is_in_memory, is_seed_file, missing_store
+from iam_guard.store.database.engine import closed_on_error, make_engine, reading
+from iam_guard.store.database.postgresql_schema import use_own_schema
+from iam_guard.store.database.sqlite import create_store_file
+from iam_guard.store.database.time_limits import BUSY_SECONDS, within
+from iam_guard.store.location import database_file, is_in_memory, is_seed_file, is_sqlite, missing_store
+from iam_guard.store.migrations.schema_move import move_to_schema
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.quotas import effective_quotas
+from iam_guard.store.readiness import has_usable_store
+from iam_guard.store.sealed_values import replace_canary, write_canary
 from iam_guard.store.sealing import create_key_file, default_key_file, load_sealer
 from iam_guard.store.sql_store import SqlStore
-from iam_guard.store.time_limits import BUSY_SECONDS, within
 
 
 def open_store(url_or_path: str, settings: Settings, *, create: bool = False) -> SourceStore:
@@ -32,7 +37,9 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = False) ->
     for a store that is not ready, `SeedError`, `StoreUnavailable`.
     """
     if is_seed_file(url_or_path):
-        followed: SourceStore = import_module("iam_guard.store.seed_follower").FollowedSeedStore(url_or_path, settings)
+        followed: SourceStore = import_module("iam_guard.store.seed.seed_follower").FollowedSeedStore(
+            url_or_path, settings
+        )
         return followed
     return open_database(url_or_path, settings, create=create)
 
@@ -43,7 +50,7 @@ def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -
     Raises as `open_store` does, and `SeedError` for an invalid change file. The caller must close `present` afterwards.
     """
     if is_seed_file(url_or_path):
-        change_files = import_module("iam_guard.store.change_files")
+        change_files = import_module("iam_guard.store.seed.change_files")
         if change_files.is_change_file(url_or_path):
             candidate: SourceStore = change_files.open_overlay(present, url_or_path)
             return candidate
@@ -68,10 +75,8 @@ def _existing_store(url: str, settings: Settings) -> SqlStore | None:
     sealer, quotas = load_sealer(settings, url), effective_quotas(settings.quotas)
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
-        if migrations.is_current(engine):
+        if has_usable_store(engine, sealer):
             return SqlStore(engine, sealer, partition=settings.partition, quotas=quotas)
-        if migrations.has_store(engine):
-            raise ConfigurationError("expected a store with the current schema: run `iam-guard init`", place="store")
     engine.dispose()
     return None
 
@@ -107,20 +112,59 @@ def init_store(url: str, settings: Settings) -> SqlStore:
     if path is not None and key_file is not None and not has_own_key and _is_new(path):
         create_key_file(key_file)
     sealer = load_sealer(settings, url)
-    if path is not None:
-        with _usable(path):  # readable by its owner only; SQLite would apply the umask
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    if path is not None and _is_new(path):
+        with _usable(path):
+            create_store_file(str(path))
     engine = _connected_engine(url, settings)
     with closed_on_error(engine):
         migrations.upgrade(engine)
+        if not is_in_memory(url):  # which no other process opens
+            write_canary(engine, sealer)
     return SqlStore(engine, sealer, partition=settings.partition, quotas=quotas)
+
+
+def accept_sealing_keys(url: str, settings: Settings) -> None:
+    """Make the configured sealing keys those of a store whose own are lost: secrets sealed with these stay unusable.
+
+    Raises as `open_database` does.
+    """
+    path = database_file(url)
+    if path is not None and _is_new(path):
+        raise missing_store(url)
+    engine = _connected_engine(url, settings)
+    with closed_on_error(engine):
+        if not migrations.is_current(engine):
+            raise ConfigurationError("expected a store with the current schema", place="store")
+        replace_canary(engine, load_sealer(settings, url))
+    engine.dispose()
 
 
 def _connected_engine(url: str, settings: Settings) -> Engine:
     """Return an engine with its first connection, which has a longer timeout than later ones."""
-    engine = make_engine(url, timeout=settings.store_timeout)
-    with closed_on_error(engine), within(BUSY_SECONDS), reading(engine):
-        return engine
+    limits = {"pool_size": settings.store_pool_size, "overflow": settings.store_pool_overflow}
+    engine = make_engine(url, timeout=settings.store_timeout, **limits)
+    with closed_on_error(engine), within(BUSY_SECONDS):
+        with reading(engine):
+            pass  # it answers
+        use_own_schema(engine, settings.postgresql_schema)
+    return engine
+
+
+def move_to_own_schema(url: str, settings: Settings) -> str | None:
+    """Upgrade a store on PostgreSQL, and move it into the schema of the settings; return the former one, if another.
+
+    Raises as `open_database` does, and `ConfigurationError` while other processes use the store.
+    """
+    own = settings.postgresql_schema
+    if not own or is_sqlite(url):
+        expected = "a store on PostgreSQL" if own else "the name of a schema"
+        raise ConfigurationError(f"expected {expected} to move it to, got none", place="postgresql_schema")
+    init_store(url, settings).close()
+    engine = _connected_engine(url, settings)
+    try:
+        return move_to_schema(engine, own)
+    finally:
+        engine.dispose()
 
 
 def _exists(path: Path) -> bool:

@@ -19,15 +19,15 @@ from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Sessio
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store.change_feed import ChangesSince, State
-from iam_guard.store.generations import Held
+from iam_guard.store.cache.change_feed import ChangesSince, State
+from iam_guard.store.cache.generations import Held
+from iam_guard.store.credentials.last_used_rows import Use
+from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import UniqueIds
-from iam_guard.store.last_used_rows import Use
-from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
 if TYPE_CHECKING:
-    from iam_guard.store.change_listener import ChangeListener
+    from iam_guard.store.cache.change_listener import ChangeListener
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import cast
 from sqlalchemy import Engine
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.store.change_feed import EVERYTHING, record_change
-from iam_guard.store.engine import closed_on_error, lock_epoch, make_engine, writing
+from iam_guard.store.cache.change_feed import EVERYTHING, record_change
+from iam_guard.store.database.engine import closed_on_error, lock_epoch, make_engine, writing
 from iam_guard.store.migrations import upgrade
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import meta, metadata

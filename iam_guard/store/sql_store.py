@@ -24,14 +24,22 @@ from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Sessio
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store import queries
-from iam_guard.store.browser_session_rows import role_principal, session_of_row
-from iam_guard.store.certificate_trust import read_trust
-from iam_guard.store.change_feed import ChangesSince, State, read_changes, record_change
-from iam_guard.store.decision_query import decision_query
-from iam_guard.store.decision_rows import DecisionRows
-from iam_guard.store.engine import acquire_write_lock, lone_connection, reading, reading_once, reset_in_child, writing
-from iam_guard.store.federated_session_rows import joined_federated_session
+from iam_guard.store.cache.change_feed import ChangesSince, State, read_changes, record_change
+from iam_guard.store.credentials.certificate_trust import read_trust
+from iam_guard.store.credentials.last_used_rows import Use, write_uses
+from iam_guard.store.credentials.session_tokens import read_session, write_session
+from iam_guard.store.database import queries
+from iam_guard.store.database.engine import (
+    acquire_write_lock,
+    lone_connection,
+    reading,
+    reading_once,
+    reopen_if_replaced,
+    reset_in_child,
+    writing,
+)
+from iam_guard.store.database.queries import storable
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import (
     Kind,
     UniqueIds,
@@ -42,7 +50,10 @@ from iam_guard.store.identifiers import (
     root_arn,
     session_arn,
 )
-from iam_guard.store.last_used_rows import Use, write_uses
+from iam_guard.store.people.browser_session_rows import role_principal, session_of_row
+from iam_guard.store.people.federated_session_rows import joined_federated_session
+from iam_guard.store.policies.decision_query import decision_query
+from iam_guard.store.policies.decision_rows import DecisionRows
 from iam_guard.store.protocol import (
     AccountRecord,
     ArnsPage,
@@ -51,14 +62,13 @@ from iam_guard.store.protocol import (
     ResourceRecord,
     StoredPolicy,
 )
-from iam_guard.store.queries import storable
 from iam_guard.store.quotas import QUOTAS
-from iam_guard.store.records import Records, Row
+from iam_guard.store.readiness import require_store
+from iam_guard.store.schema import access_keys, sealing_context
 from iam_guard.store.sealing import Sealer
-from iam_guard.store.session_tokens import read_session, write_session
 
 if TYPE_CHECKING:
-    from iam_guard.store.change_listener import ChangeListener
+    from iam_guard.store.cache.change_listener import ChangeListener
 
 logger = logging.getLogger("iam_guard.store")
 
@@ -149,13 +159,14 @@ class SqlStore:
             with suppress(StoreUnavailable), reading_once(self.engine, kept) as connection:
                 return read_changes(connection, since)
             self._thread_state.feed_connection = None  # it has failed
+        reopen_if_replaced(self.engine, lambda engine: require_store(engine, self.sealer))
         with reading_once(self.engine) as connection:
             return read_changes(connection, since)
 
     def listen(self, wake: Callable[[], object]) -> ChangeListener | None:
         if not self.is_remote:
             return None
-        listener: type[ChangeListener] = import_module("iam_guard.store.change_listener").ChangeListener
+        listener: type[ChangeListener] = import_module("iam_guard.store.cache.change_listener").ChangeListener
         return listener(self._feed_connection, wake)
 
     @contextmanager
@@ -350,7 +361,7 @@ class SqlStore:
 
 def access_key_context(access_key_id: str) -> bytes:
     """Return the sealing context of a secret access key."""
-    return b"access-key:" + access_key_id.encode()
+    return sealing_context(access_keys.c.sealed, access_key_id)
 
 
 def _identity_of(principal: Principal) -> tuple[str, str, str] | None:

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 
 from iam_guard.model.credential import AccessKey, ApiKey, BrowserSession, Session
 from iam_guard.model.trust import CertificateTrust
-from iam_guard.store.change_feed import ChangesSince, State
+from iam_guard.store.cache.change_feed import ChangesSince, State
+from iam_guard.store.credentials.last_used_rows import Use
+from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import UniqueIds
-from iam_guard.store.last_used_rows import Use
 from iam_guard.store.protocol import ArnsPage, SourceStore
-from iam_guard.store.records import Records
 from iam_guard.store.sealing import Sealer
 
 

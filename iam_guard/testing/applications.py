@@ -17,7 +17,7 @@ from iam_guard.errors import IamGuardError, InvalidInput
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.asgi.routes import inventory
 from iam_guard.web.endpoints import Endpoint
-from iam_guard.web.route_map import RouteMap
+from iam_guard.web.route_maps.route_map import RouteMap
 
 ADAPTERS: Final = "iam_guard.inventory"
 """Entry points with functions that return the endpoints of an application, None for another framework."""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TypeAlias
 
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.reference.own_references import own_references
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.guard.guard import Guard

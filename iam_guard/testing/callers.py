@@ -21,7 +21,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from iam_guard.authn.credential_verifier import claimed_credential
+from iam_guard.authn.credential import claimed_credential
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard

@@ -1,4 +1,4 @@
-"""Verdicts on cases, and the result of the case runner: one object per entry of a stream (design 4.3, rule N-9)."""
+"""Verdicts on cases, and the result of the case runner: one object per entry of a stream (rule N-9)."""
 
 from __future__ import annotations
 

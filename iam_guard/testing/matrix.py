@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.reference.own_references import with_own_references
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.errors import InvalidInput
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Outcome

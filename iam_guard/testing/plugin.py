@@ -85,8 +85,8 @@ def _measurement(config: pytest.Config, name: str) -> Any:
     value = config.getoption(name)
     try:
         if name == "iam_guard_route_cov":
-            return import_module("iam_guard.testing.route_measurement").RouteMeasurement(value)
-        module = import_module("iam_guard.testing.policy_measurement")
+            return import_module("iam_guard.testing.coverage.route_measurement").RouteMeasurement(value)
+        module = import_module("iam_guard.testing.coverage.policy_measurement")
         paths = [config.invocation_params.dir / path for path in value if path]
         return module.PolicyMeasurement(paths, tests=config.getini(POLICY_TESTS))
     except product.IamGuardError as error:
@@ -133,7 +133,7 @@ class _Coverage:
             terminalreporter.write_line(f"{self._title} of {shortfall}", red=True, bold=True)
 
     def _shortfall(self) -> str | None:
-        module = import_module("iam_guard.testing.policy_measurement")
+        module = import_module("iam_guard.testing.coverage.policy_measurement")
         found: str | None = module.shortfall(self._measurement.share(), self._option("fail_under"))
         return found
 

@@ -17,7 +17,7 @@ def principal_named(name: Principal | str) -> Principal:
         return name
     if name == "anonymous":
         return Principal.anonymous()
-    if not name.startswith("arn:") and name.endswith(".amazonaws.com"):
+    if not name.startswith("arn:") and name.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         return Principal.service(name)
     arn = Arn.parse(name)
     if arn.service == "iam" and arn.resource.startswith("role/"):

@@ -16,8 +16,10 @@ from iam_guard.web.body_verification import too_large
 
 MAX_UNVERIFIED: Final = 48 * 1024
 """Bytes of a body that are read before the caller is known; the whole request then takes less than 64 KiB."""
-PIECE: Final = 64 * 1024
-"""Minimum size in bytes of the pieces in which a body is buffered."""
+PIECE: Final = 16 * 1024
+"""Minimum size in bytes of the pieces that small parts of a body are joined to."""
+LARGE_PART: Final = 4 * 1024
+"""Size in bytes from which a part of a body is a piece of its own."""
 _MIN_BYTES_PER_SECOND: Final = 64 * 1024
 
 

@@ -9,15 +9,10 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from iam_guard.authn.credential_verifier import (
-    ChunkedBody,
-    SigV4Credential,
-    check_payload,
-    is_chunked,
-    is_unsigned,
-    stated_payload,
-)
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.signatures.chunked import ChunkedBody
+from iam_guard.authn.signatures.payload_hash import check_payload, is_chunked, is_unsigned, stated_payload
 from iam_guard.errors import RequestTooLarge
 from iam_guard.settings import Settings
 

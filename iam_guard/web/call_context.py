@@ -12,14 +12,14 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-from iam_guard.authn.credential_verifier import wrong_service
+from iam_guard.authn.signatures.accepted_scope import wrong_service
 from iam_guard.errors import ConfigurationError, IamGuardError, IncompleteSignature
 from iam_guard.guard.current_call import SERVED_CALL
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.browser_caller import BrowserCaller
+from iam_guard.web.browser.browser_caller import BrowserCaller
 
 
 def path_parameters(scope: Mapping[str, Any], named: Collection[str] = ()) -> Mapping[str, Any]:
@@ -54,6 +54,8 @@ class CurrentCall:
     """What the session cookie establishes; None without one, or if the caller has another credential."""
     challenge: str | None = field(default=None, init=False)
     """What the response asks of the browser in `WWW-Authenticate`."""
+    route_map: object = field(default=None, init=False, repr=False)
+    """The route map of the guard: rows of another guard's map do not count."""
     is_public: bool = field(default=False, init=False)
     """Whether the route map declares the route public."""
     refusal: IamGuardError | None = field(default=None, init=False)

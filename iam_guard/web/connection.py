@@ -1,8 +1,8 @@
 """The facts of a connection: an ASGI scope -> `Call` and `HttpRequest`.
 
-WSGI environs are converted to a scope first (`web/wsgi/environ`). Forwarding headers count only from a trusted proxy
-(design 5): `X-Forwarded-For` is read from its end, and the first address that is not a trusted proxy is the caller's.
-If an entry is not an address, the caller's address is unknown: a proxy's address would look like an internal caller.
+WSGI environs are converted to a scope first (`web/wsgi/environ`). Forwarding headers count only from a trusted proxy:
+`X-Forwarded-For` is read from its end, and the first address that is not a trusted proxy is the caller's. If an entry
+is not an address, the caller's address is unknown: a proxy's address would look like an internal caller.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from iam_guard.authn.client_certificate import CHAIN_HEADER, RFC_9440, TLS
+from iam_guard.authn.certificates.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.percent_decoding import strictly_unescaped, unescaped
 from iam_guard.authn.presented_credentials import ReceivedCertificate
-from iam_guard.authn.signed_query import MAX_TARGET
+from iam_guard.authn.signatures.percent_decoding import is_escaped_utf8, unescaped
+from iam_guard.authn.signatures.signed_query import MAX_TARGET
 from iam_guard.errors import MalformedRequest, RequestTooLarge
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -30,6 +30,8 @@ MAX_HEADERS: Final = 256
 _READ_BACKWARDS: Final = slice(MAX_HEADERS - 1, None, -1)
 """The headers of a request up to the limit, from the last; a request with more is rejected."""
 _DESCRIBING: Final = (b"host", b"user-agent", b"referer")
+MAX_DESCRIPTION: Final = 16 * 1024
+"""Bytes that are read of `User-Agent` and `Referer`, in which a client can write what it likes."""
 MAX_PROXIES: Final = 32
 """Addresses read from a forwarding chain; if all of them are trusted proxies, the caller's address is unknown."""
 _MAX_ADDRESS_LENGTH: Final = 128
@@ -39,17 +41,21 @@ _SECURE_SCHEMES = ("https", "wss")
 
 
 class Connection:
-    """Reads ASGI scopes according to the settings; created once."""
+    """Reads ASGI scopes according to the settings; created once.
 
-    __slots__ = ("_certificate_sources", "_is_trusted", "_region", "_trusted")
+    `oidc_audiences`, unless empty, replaces the setting.
+    """
 
-    def __init__(self, settings: Settings) -> None:
+    __slots__ = ("_certificate_sources", "_is_trusted", "_oidc_audiences", "_region", "_trusted")
+
+    def __init__(self, settings: Settings, oidc_audiences: tuple[str, ...] = ()) -> None:
         self._trusted = tuple(
             ipaddress.ip_network(trusted_proxy, strict=False) for trusted_proxy in settings.trusted_proxies
         )
         self._is_trusted = lru_cache(maxsize=_CACHED_ADDRESSES)(self._is_in_trusted_network)
         self._certificate_sources = settings.client_certificates
         self._region = settings.region
+        self._oidc_audiences = oidc_audiences
 
     def facts(self, scope: Mapping[str, Any]) -> Call:
         """Return the facts of a call; never raises."""
@@ -71,8 +77,8 @@ class Connection:
             scope.get("path", "").replace("?", "%3F"),  # audit records contain the URL up to the first `?`
             None if host is None else host.decode("latin-1"),
             peer,
-            None if agent is None else agent.decode("latin-1"),
-            None if referer is None else referer.decode("latin-1"),
+            None if agent is None else agent[:MAX_DESCRIPTION].decode("latin-1"),
+            None if referer is None else referer[:MAX_DESCRIPTION].decode("latin-1"),
             secure,
             self._region,
         )
@@ -90,12 +96,10 @@ class Connection:
         path: bytes = raw_path if type(raw_path) is bytes else quote(scope["path"]).encode("ascii")
         if b"?" in path:
             path = path.partition(b"?")[0]  # some servers include the query
-        try:
-            if b"%" in path or not path.isascii():
-                _decoded(path).decode("utf-8")
-        except UnicodeDecodeError:
-            raise MalformedRequest("expected a path in UTF-8", place="path") from None
-        return HttpRequest(scope.get("method", "GET"), path, scope.get("query_string", b""), headers, certificates)
+        if b"%" in path or not path.isascii():
+            _check_path(path)
+        method, query = scope.get("method", "GET"), scope.get("query_string", b"")
+        return HttpRequest(method, path, query, headers, certificates, self._oidc_audiences)
 
     def _certificates(self, scope: Mapping[str, Any]) -> tuple[ReceivedCertificate, ...]:
         """Return the client certificates of the configured sources.
@@ -146,13 +150,14 @@ def headers_at_host(headers: Iterable[tuple[bytes, bytes]], host: str) -> list[t
     return [*kept, (b"host", host.encode("latin-1", "replace"))]
 
 
-def _decoded(path: bytes) -> bytes:
-    if len(path) <= MAX_TARGET:
-        return unescaped(path)
-    decoded = strictly_unescaped(path)
-    if decoded is None:
+def _check_path(path: bytes) -> None:
+    """Raise `MalformedRequest` for a path that is not UTF-8, and for invalid escapes in a long one."""
+    try:
+        is_escaped = is_escaped_utf8(path) if len(path) > MAX_TARGET else unescaped(path).decode() is not None
+    except UnicodeDecodeError:
+        raise MalformedRequest("expected a path in UTF-8", place="path") from None
+    if not is_escaped:
         raise MalformedRequest("expected a percent-encoded path", place="path")
-    return decoded
 
 
 def _address(text: str) -> str | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.web.requirement import MARK, Requirement
+
+_REMEDY: Final = (
+    "put `@requires` or `@public` below the route decorator, or use the guard of your framework's adapter "
+    "(`Depends(guarded(…))` in FastAPI, `guards=[guarded(…)]` in Litestar)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +92,35 @@ def check_services(endpoints: Iterable[Endpoint], passed: Collection[str]) -> No
 
 def unguarded_message(endpoints: Iterable[Endpoint]) -> str:
     """Return the error message for unguarded endpoints, with hints for the usual causes."""
+    endpoints = list(endpoints)
     names = [str(endpoint) for endpoint in endpoints]
     message = f"endpoints that are neither guarded nor public: {', '.join(names)}"
     if any("(FastAPI.setup." in name for name in names):
         message += "; call `public_docs(app)` of iam_guard_fastapi for FastAPI's own pages, or turn them off"
-    return f"{message}; put `@requires` or `@public` below the route decorator"
+    for endpoint in endpoints:
+        parameter = _guard_without_depends(endpoint.handler)
+        if parameter is not None:
+            message += f"; wrap the guard of the parameter `{parameter}` of {endpoint.name} in `Depends(…)`"
+            return f"{message}, as in `Annotated[Principal, Depends(guarded(…))]`"
+    return f"{message}; {_REMEDY}"
+
+
+def _guard_without_depends(handler: Any) -> str | None:
+    """Return the parameter of a handler that has a guard as its default or annotation, which no framework calls."""
+    if not inspect.isfunction(handler):
+        return None
+    try:
+        signature = inspect.signature(handler, eval_str=True)
+    except Exception:  # noqa: BLE001  an annotation may be any expression, with names that only exist for type checkers
+        signature = inspect.signature(handler)
+    for name, parameter in signature.parameters.items():
+        if any(own_mark(value) is not None for value in (parameter.default, *_metadata_of(parameter.annotation))):
+            return name
+    return None
+
+
+def _metadata_of(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())
 
 
 def mark_of(endpoint: Any, method: str | None) -> Any:

@@ -12,11 +12,11 @@ from typing import Any
 
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
+from iam_guard.web.browser.sign_in_redirect import answer_for_browser, sign_in_redirect
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection
 from iam_guard.web.refusal import Refusal, RefusalFormat
 from iam_guard.web.response_guard import UNKNOWN_ENDPOINT, check_answer, neutral_answer, record_failure
-from iam_guard.web.sign_in_redirect import sign_in_redirect
 
 _log = logging.getLogger("iam_guard.web")
 
@@ -77,8 +77,7 @@ class GuardedAnswer(ABC):
         if self._call is None:  # authentication errors are already recorded
             return self._sized(self._refusal(error, self.request_id))
         record_failure(self._call, error, _log, is_body=self._body_refusal is error)
-        refusal = self._refusal(error, self.request_id)
-        return self._sized(sign_in_redirect(self._call, error, refusal.status) or refusal)
+        return self._sized(answer_for_browser(self._call, error, self._refusal(error, self.request_id)))
 
     def _sized(self, refusal: Refusal) -> Refusal:
         size = ("content-length", str(len(refusal.body)))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-from iam_guard.authn.session_cookie import COOKIE
+from iam_guard.authn.tokens.session_cookie import COOKIE
 from iam_guard.web.endpoints import Endpoint
 from iam_guard.web.requirement import PUBLIC, Requirement
 

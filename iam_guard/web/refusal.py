@@ -1,4 +1,4 @@
-"""Error responses: an `IamGuardError` -> status, headers, body (design 4.5, RFC 9457).
+"""Error responses: an `IamGuardError` -> status, headers, body (RFC 9457).
 
 The response contains no secrets and nothing about other tenants: server errors get a generic message, and their details
 are only in the log and the audit trail.
@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
 
+PROBLEM: Final = "application/problem+json"
 REALM = 'Bearer realm="iam-guard", AWS4-HMAC-SHA256'
 
 
@@ -60,7 +61,7 @@ def problem(error: IamGuardError, request_id: str, extra: Mapping[str, object] =
         **extra,
     }
     headers = [
-        ("content-type", "application/problem+json"),
+        ("content-type", PROBLEM),
         ("x-amzn-requestid", request_id),
         ("cache-control", "no-store"),
     ]
@@ -97,7 +98,7 @@ _GENERIC_DETAILS = {
 
 
 def challenge_anonymous(error: IamGuardError) -> IamGuardError:
-    """Return the denial of an anonymous caller as a request for credentials (design 4.5: 401, not 403)."""
+    """Return the denial of an anonymous caller as a request for credentials: 401, not 403."""
     decision = decision_of(error)
     if decision is None or decision.request.principal.type is not PrincipalType.ANONYMOUS:
         return error

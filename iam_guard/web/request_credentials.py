@@ -9,15 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    Claim,
-    SigV4Credential,
-    claimed_credential,
-    extract,
-    refuse_dot_segments,
-)
+from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import AnyCredential, Claim, SigV4Credential
+from iam_guard.authn.signatures.canonical import refuse_dot_segments
 from iam_guard.errors import IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Call

@@ -1,4 +1,4 @@
-"""Decide which responses may be sent, and record calls that end in an error (design 5).
+"""Decide which responses may be sent, and record calls that end in an error.
 
 The response of an endpoint without a decision that is not public is replaced by a 500 and logged. If the endpoint is
 unknown, the response may come from a router without a match, or from a handler of an application that doesn't report

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.attributes import Absent
@@ -26,6 +26,10 @@ from iam_guard.web.enforcement import BoundRequirement, decide_in, decide_in_asy
 from iam_guard.web.requirement import MARK, PUBLIC, ContextSource, Requirement, RequirementOptions, ResourceSource
 from iam_guard.web.resource_template import ResourceTemplate
 
+_STREAMING: Final = (
+    "`StreamingResponse` in FastAPI and Starlette, `Stream` in Litestar, `Response` in Flask, "
+    "`StreamingHttpResponse` in Django, `StreamResponse` in aiohttp"
+)
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -224,7 +228,8 @@ def _guard_handler(requirement: Requirement, handler: Callable[P, R]) -> Callabl
         raise ConfigurationError(message, place=requirement.action)
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         message = (
-            "expected a handler that returns, got a generator; over gRPC, put `@streaming` of iam_guard_grpc below"
+            "expected a handler that returns a response, got a generator: return your framework's streaming response "
+            f"with the generator ({_STREAMING}); for a method of gRPC, put `@streaming` of iam_guard_grpc below"
         )
         raise ConfigurationError(message, place=requirement.action)
     bound = BoundRequirement(requirement, handler)

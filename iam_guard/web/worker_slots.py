@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
@@ -43,3 +45,44 @@ class WorkerSlots:
             slots = anyio.CapacityLimiter(self._number)
             self._limiter.set(slots)
         return slots
+
+
+@dataclass(slots=True)
+class _Share:
+    """The slots of one owner, as long as a request has or awaits one."""
+
+    limiter: anyio.CapacityLimiter
+    requests: int = 0
+
+
+class OwnerSlots:
+    """A number of slots for each owner, such as an account or a client, in an event loop."""
+
+    def __init__(self, purpose: str, number: int) -> None:
+        self._shares: RunVar[dict[str, _Share]] = RunVar(f"iam_guard_{purpose}")
+        self._number = number
+
+    @asynccontextmanager
+    async def slot(self, owner: str, seconds: float) -> AsyncIterator[bool]:
+        """Hold a slot of an owner inside the block, once one is free; False if none was for this time."""
+        shares = self._shares.get(None)
+        if shares is None:
+            shares = {}
+            self._shares.set(shares)
+        share = shares.setdefault(owner, _Share(anyio.CapacityLimiter(self._number)))
+        share.requests += 1
+        slot = object()
+        try:
+            with anyio.move_on_after(seconds) as waiting:
+                await share.limiter.acquire_on_behalf_of(slot)
+            if waiting.cancelled_caught:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                share.limiter.release_on_behalf_of(slot)
+        finally:
+            share.requests -= 1
+            if not share.requests:
+                del shares[owner]

@@ -15,9 +15,9 @@ import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.session_cookie import COOKIE, DEVELOPMENT_COOKIE, SessionCookie, csrf_token, token_digest
+from iam_guard.authn.tokens.session_cookie import COOKIE, DEVELOPMENT_COOKIE, SessionCookie, csrf_token, token_digest
 from iam_guard.model.request import Call
-from iam_guard.web.browser_caller import browser_caller
+from iam_guard.web.browser.browser_caller import browser_caller
 from tests.signed_in import CHANGES, HOST, PAGE, RITA, SAME_ORIGIN, SignedIn, signed_in
 from tests.tables import table
 

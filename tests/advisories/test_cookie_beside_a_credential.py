@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 from starlette.testclient import TestClient
 
 from iam_guard import aws_api
-from iam_guard.authn.session_cookie import COOKIE
+from iam_guard.authn.tokens.session_cookie import COOKIE
 from tests.signed_in import ADA, ADAS_KEY, HOST, RITA, SAME_ORIGIN, SignedIn, signed_in
 from tests.tables import table
 

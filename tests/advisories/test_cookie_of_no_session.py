@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.session_cookie import COOKIE, DEVELOPMENT_COOKIE, clear_cookie
+from iam_guard.authn.tokens.session_cookie import COOKIE, DEVELOPMENT_COOKIE, clear_cookie
 from tests.signed_in import HOST, PAGE, RITA, SAME_ORIGIN, SignedIn, signed_in
 
 BAD = ("A" * 43, "x", "", "x" * 65, '"' + "A" * 43 + '"')
@@ -46,7 +46,8 @@ def test_bad_cookie_is_refused_on_guarded_endpoints(harness: SignedIn) -> None:
     for value in BAD:
         for method, path in (("GET", "/documents/7"), ("PUT", "/documents/7"), ("GET", "/open/7")):
             answer = ask(harness, method, path, value)
-            assert (answer.status_code, answer.json()["code"]) == (401, "InvalidClientTokenId")
+            code = "ExpiredToken" if value == BAD[0] else "InvalidClientTokenId"
+            assert (answer.status_code, answer.json()["code"]) == (401, code)
             assert (answer.headers["set-cookie"], answer.headers["vary"]) == (CLEARED, "Cookie")
     [*_, record] = harness.records()
     assert (record["eventName"], record["errorCode"]) == ("Authenticate", "InvalidClientTokenId")
@@ -74,7 +75,10 @@ def test_ended_and_expired_cookies_are_bad(harness: SignedIn) -> None:
 def test_bad_cookie_opens_the_sign_in_page(harness: SignedIn) -> None:
     """A navigation is redirected, and the cookie removed; no other request is."""
     answer = ask(harness, "GET", "/documents/7?a=b", BAD[0], **PAGE)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/signin?next=%2Fdocuments%2F7%3Fa%3Db")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/signin?next=%2Fdocuments%2F7%3Fa%3Db&reason=expired",
+    )
     assert (answer.headers["set-cookie"], answer.headers["vary"]) == (CLEARED, "Cookie")
     assert ask(harness, "PUT", "/documents/7", BAD[0], **PAGE).status_code == 401
 

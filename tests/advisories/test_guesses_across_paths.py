@@ -22,10 +22,10 @@ from botocore.credentials import Credentials
 from starlette.testclient import TestClient
 
 from iam_guard import aws_api
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people.factors import devices_of
-from iam_guard.authn.people.one_time_codes import _generator
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords import failed_attempts as attempts
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.second_factors.factors import devices_of
+from iam_guard.authn.people.second_factors.one_time_codes import _generator
 from iam_guard.store.schema import sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.console.site import ACCOUNT, EVERYTHING, NEW_PASSWORD, PASSWORD, SEED, Site

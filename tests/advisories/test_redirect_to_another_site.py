@@ -21,6 +21,7 @@ import pytest
 
 from iam_guard.model.request import Call
 from tests.console.site import Site, code_of
+from tests.signed_in import issue_session
 
 EVIL = "evil.example"
 HOSTILE = (
@@ -152,7 +153,7 @@ def with_factor(site: Site) -> None:
     """Let bob have an authenticator app."""
     person = site.person("bob")
     own = site.guard.people.own_credentials
-    session = site.guard.people.browser_sessions.issue(person, methods=(), mfa_at=None, address="", user_agent="")[1]
+    session = issue_session(site.guard, person)[1]
     device = own.new_device(session)
     codes = code_of(device.seed, site.now - timedelta(seconds=30)), code_of(device.seed, site.now)
     assert not isinstance(own.enable_device(session, device.serial, codes, Call("1")), str)

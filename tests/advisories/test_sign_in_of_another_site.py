@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from iam_guard.authn.session_cookie import csrf_token
+from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.store.schema import (
     browser_sessions,
@@ -27,6 +27,7 @@ from iam_guard.store.schema import (
     tool_sessions,
 )
 from tests.console.site import NEW_PASSWORD, PASSWORD, Site
+from tests.signed_in import issue_session
 
 OWN = "http://localhost"
 FORM_COOKIE = "A" * 43
@@ -157,9 +158,7 @@ def test_every_step_ends_the_token_before(site: Site) -> None:
 
 def test_no_page_can_be_shown_in_a_frame(site: Site) -> None:
     """With any session or none, as a page, as a refusal, and as a redirect."""
-    terms: dict[str, Any] = {"methods": ("password",), "mfa_at": None, "address": "", "user_agent": ""}
-    issue = site.guard.people.browser_sessions.issue
-    tokens = [issue(site.person("ada"), task=task, **terms)[0] for task in (None, "factor", "password")]
+    tokens = [issue_session(site.guard, site.person("ada"), task=task)[0] for task in (None, "factor", "password")]
     shown = 0
     for cookies in ({}, {"iam-guard-dev": PLANTED}, *({"iam-guard-dev": token} for token in tokens)):
         for base in (OWN, "http://app.example"):

@@ -1,4 +1,4 @@
-"""Attempts to bypass the decision: skipped, for another resource, too late, for another caller (design 5)."""
+"""Attempts to bypass the decision: skipped, for another resource, too late, for another caller."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def test_iam_boundary_limits_administrators(
 
 @every_operation
 def test_iam_exact_resource_can_be_allowed(sample: SampleServer, clients: Mapping[str, Client], operation: str) -> None:
-    """On the ARN in a denial; another ARN doesn't suffice (B.2)."""
+    """On the ARN in a denial; another ARN doesn't suffice."""
     client, parameters = clients["asker"], parameters_of(operation, sample.parameters)
     sample.set_permissions(allow("docs:GetDocument"))
     named = answered(client, operation, parameters)[1].partition(" on resource: ")[2].split(" ")[0]

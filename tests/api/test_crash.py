@@ -1,6 +1,6 @@
 """A server that is killed while writing loses no acknowledged write, and leaves no partial one.
 
-Ten rounds on one SQLite file, each in its own account because of the quotas; at the end all accounts are read again.
+Four rounds on one SQLite file, each in its own account because of the quotas; at the end all accounts are read again.
 The writes: `crash_writes`.
 """
 
@@ -26,7 +26,7 @@ from tests.api.crash_writes import Fact, Write, facts, family
 from tests.api.raw import Connection, Key, RawRequest, form, signed
 from tests.cli.test_serve import Served
 
-ROUNDS = 10
+ROUNDS = 4
 WRITES = 1000
 CLIENTS = 4
 ACCOUNTS = [f"{number:012}" for number in range(100000000001, 100000000001 + ROUNDS)]

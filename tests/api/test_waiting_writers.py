@@ -16,15 +16,15 @@ from iam_guard.api.protocol.app import WRITERS, aws_api
 from iam_guard.errors import StoreUnavailable
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
-from iam_guard.store.change_feed import record_change
-from iam_guard.store.engine import make_engine, writing
+from iam_guard.store.cache.change_feed import record_change
+from iam_guard.store.database.engine import make_engine, writing
+from iam_guard.store.database.time_limits import queued_for, waited
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.time_limits import queued_for, waited
 from tests.api.conftest import ADMIN_KEY, SEED, Client, Running
 from tests.api.test_on_postgresql import on_postgresql
 from tests.serving import serving
-from tests.store.databases import SEALING_KEY
+from tests.store.databases import SEALING_KEY, store_engine
 from tests.store.proxy import Proxy
 
 ENDS = 12.0
@@ -63,11 +63,11 @@ def refusal_of(client: Client, name: str) -> tuple[str, float]:
 
 def test_blocked_writers_fail_and_readers_do_not_wait(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten writers get an error; readers are served; afterwards all works as before."""
-    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 1.0)
+    monkeypatch.setattr("iam_guard.store.database.engine.BUSY_SECONDS", 1.0)
     monkeypatch.setattr("iam_guard.api.protocol.app.MAX_WRITER_WAIT", 1.0)
     with api_on(database) as client, ThreadPoolExecutor(10) as threads:
         client.get_user(UserName="admin")
-        engine = make_engine(database)
+        engine = store_engine(database)
         with writing(engine) as connection:
             record_change(connection, ())
             writers = [threads.submit(refusal_of, client, f"user{number}") for number in range(10)]
@@ -101,7 +101,7 @@ def test_calls_fail_while_the_database_hangs() -> None:
 
 def test_writer_slot_wait_counts_towards_the_lock_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One time limit in all."""
-    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 60.0)
+    monkeypatch.setattr("iam_guard.store.database.engine.BUSY_SECONDS", 60.0)
     engine = make_engine(f"sqlite:///{tmp_path}/store.db")
     began = time.monotonic()
     with writing(engine), ThreadPoolExecutor(1) as thread:

@@ -17,7 +17,7 @@ from tests.api.conftest import Client
 from tests.api.round_trips import ROUND_TRIPS, RoundTrip
 from tests.api.sample_server import SampleServer, sample_server
 
-EXAMPLES = 25
+EXAMPLES = 10
 
 
 @pytest.fixture(scope="module")

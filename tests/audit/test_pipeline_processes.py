@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,16 +14,21 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from iam_guard.audit.verify.shard import shards_of
+from iam_guard.audit.verify.signed_note import KeyRing
+from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
 from iam_guard.audit.verify.verdicts import Verdict
 from iam_guard.audit.writer.recovery import recover
+from iam_guard.authn.api_key import format_key
 from tests.audit.pipelines import ROOT, facts_in, gaps_in, ids_in
 from tests.audit.trails import KEY, RING, verdicts
 from tests.audit.writer.test_segment_writer import small_disk
 
 pytestmark = pytest.mark.forks
+SECRET = "secret0123456789abcdefghijklmnopqrst"
 
 BEGIN = """
 import json, os, random, signal, sys, threading, time
+from contextlib import suppress
 from pathlib import Path
 from iam_guard.audit.record.record_classes import ADMIN, DENIAL, READ, WRITE
 from iam_guard.audit.writer.pipeline import NotRecordedError
@@ -264,6 +270,100 @@ def test_full_disk_applies_class_rules_until_space_is_free(tmp_path: Path) -> No
     assert sum(gap["lost"] for gap in declared) == 2
     assert sum(gap.get("refused", 0) for gap in declared) == full[5]
     assert verdicts(copy) == [Verdict.GAP]
+
+
+SERVER = """
+from pathlib import Path
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from iam_guard import GuardMiddleware, Service, open_guard
+docs = Service("docs")
+
+@docs.requires("GetDocument", resource="document/{name}")
+async def get_document(request):
+    return PlainTextResponse("ok")
+
+guard = open_guard(FOLDER + "/iam.json", services=[docs], audit=FOLDER + "/disk/trail/", audit_key_file=FOLDER + "/key")
+routes = [Route("/documents/{name}", get_document)]
+app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=guard)])
+"""
+TERMINATED = """
+import http.client, shutil, socket, subprocess
+folder = trail.parent.parent
+server = subprocess.Popen(
+    [sys.executable, "-m", "uvicorn", "--app-dir", folder, "--port", sys.argv[3], "--no-access-log", "server:app"],
+    stderr=subprocess.PIPE, text=True,
+)
+def connected():
+    try:
+        socket.create_connection(("127.0.0.1", int(sys.argv[3]))).close()
+    except OSError:
+        return False
+    return True
+eventually(connected)
+client = http.client.HTTPConnection("127.0.0.1", int(sys.argv[3]))
+answers = 0
+def get(count):
+    global answers
+    for number in range(count):
+        client.request("GET", f"/documents/{number}", headers={"x-api-key": sys.argv[2]})
+        response = client.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
+        answers += 1
+get(50)
+eventually(lambda: any(trail.glob("*/*")))
+with suppress(OSError), (trail.parent / "hog").open("wb", buffering=0) as hog:
+    while True:
+        hog.write(b"x" * 4096)
+get(500)
+time.sleep(0.5)
+server.send_signal(signal.SIGTERM)
+if sys.argv[4] == "freed":
+    time.sleep(1)
+    (trail.parent / "hog").unlink()
+log = server.communicate(timeout=60)[1]
+shutil.copytree(trail, folder / "copy")
+print(json.dumps([answers, log]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outcome", ["lost", "freed"])
+def test_records_lost_at_sigterm_are_declared(tmp_path: Path, outcome: str) -> None:
+    """A server answers on a full disk; its last record says how many records are missing, and so does the log.
+
+    If there is space again within the seconds that termination has, nothing is missing.
+    """
+    command = small_disk(tmp_path / "disk")
+    (tmp_path / "server.py").write_text(f"FOLDER = {str(tmp_path)!r}\n{SERVER}", encoding="utf-8")
+    create_signing_key_file(tmp_path / "key")
+    statement = {"Effect": "Allow", "Action": "docs:Get*", "Resource": "*"}
+    inline = {"Read": {"Version": "2012-10-17", "Statement": [statement]}}
+    keys = [{"id": "KEYADA", "secret": SECRET}]
+    account = {"id": "111122223333", "users": [{"name": "ada", "inline": inline, "api_keys": keys}]}
+    (tmp_path / "iam.json").write_text(json.dumps({"version": 1, "accounts": [account]}), encoding="utf-8")
+    arguments = (tmp_path / "disk" / "trail", format_key("KEYADA", SECRET), free_port(), outcome)
+    done = run(TERMINATED, *arguments, before=tuple(command))
+    answers, log = json.loads(done.stdout)
+    recorded = sum(fact["iamGuard"]["kind"] == "decision" for fact in facts_in(tmp_path / "copy"))
+    lost = sum(gap.get("lost", 0) for gap in gaps_in(tmp_path / "copy") if gap["reason"] == "NotRecorded")
+    assert recorded + lost == answers == 550
+    assert (lost > 0, f"{lost} audit records are lost" in log) == (
+        (True, True) if outcome == "lost" else (False, False)
+    )
+    assert facts_in(tmp_path / "copy")[-1]["iamGuard"]["kind"] == "audit_end"
+    ring = KeyRing([key.verifier for key in read_signing_keys(tmp_path / "key")])
+    assert verdicts(tmp_path / "copy", ring) == [Verdict.GAP]
 
 
 # --- missing permission ----------------------------------------------------------------------------------------------

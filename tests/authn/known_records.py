@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from iam_guard.authn.caller_cache import CallerCache
-from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.known_credentials import KnownCredentials
+from iam_guard.authn.signatures.accepted_scope import AcceptedScope
 from iam_guard.errors import CacheMiss, IamGuardError
 from iam_guard.model.account import AccountState
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cache_regions import names_of
-from iam_guard.store.generations import Generations, Held
+from iam_guard.store.cache.cache_regions import names_of
+from iam_guard.store.cache.generations import Generations, Held
 from iam_guard.store.protocol import AccountRecord
 from tests.authn.signing import NOW, Received
 

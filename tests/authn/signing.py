@@ -23,7 +23,11 @@ from botocore.credentials import Credentials
 
 from iam_guard.authn import api_key as keys_of
 from iam_guard.authn.caller_cache import CallerCache
-from iam_guard.authn.credential_verifier import AcceptedScope, Authenticator, ChunkedBody, HttpRequest, SignatureReplays
+from iam_guard.authn.credential_verifier import Authenticator
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.signatures.accepted_scope import AcceptedScope
+from iam_guard.authn.signatures.chunked import ChunkedBody
+from iam_guard.authn.signatures.signature_replays import SignatureReplays
 from iam_guard.model.credential import AccessKey, ApiKey, Session
 from iam_guard.model.principal import Principal
 from iam_guard.store.protocol import AccountRecord

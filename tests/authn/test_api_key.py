@@ -59,7 +59,7 @@ def test_api_key_with_one_changed_character_is_refused(position: int, character:
 
 @table("text", ["", "igk_", TEXT + "\n", " " + TEXT, TEXT + "0", TEXT.upper(), "eyJhbGciOiJub25lIn0.e30.", "igk_" * 99])
 def test_invalid_api_key_is_refused_without_echo(text: str) -> None:
-    """Other tokens get AWS's message, which does not quote them (design 5)."""
+    """Other tokens get AWS's message, which does not quote them."""
     with pytest.raises(InvalidClientTokenId) as caught:
         api_key.parse(text)
     assert str(caught.value) == "The security token included in the request is invalid."
@@ -86,7 +86,7 @@ def test_api_key_with_invalid_parts_is_not_formatted(id: str, secret: str, place
 
 
 def test_api_key_repr_hides_secrets() -> None:
-    """Text and digest are never logged by accident (design 5)."""
+    """Text and digest are never logged by accident."""
     key = api_key.generate(secrets.token_bytes)
     for shown in (repr(key), repr(api_key.parse(key.text))):
         assert key.id in shown

@@ -344,7 +344,7 @@ def test_caller_cache_is_thread_safe() -> None:
 
 
 def test_cached_caller_repr_hides_secrets() -> None:
-    """A caller can be logged (design 5)."""
+    """A caller can be logged: its repr has no secrets."""
     caller = Caller(ACCESS_KEY, ALICE, b"derived key")
     assert KEY_ID in repr(caller)
     assert "derived key" not in repr(caller)

@@ -16,8 +16,8 @@ from botocore.auth import S3SigV4Auth, SigV4Auth
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn.canonical import canonical_value
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.signatures.canonical import canonical_value
 from iam_guard.errors import IamGuardError, SignatureDoesNotMatch
 from tests.authn.signing import (
     ALICE,

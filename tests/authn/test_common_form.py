@@ -8,10 +8,10 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn import signed_header
 from iam_guard.authn.credential import extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.signatures import signed_header
 from iam_guard.errors import CredentialError
 from tests.authn.signing import send, sign
 from tests.tables import table

@@ -22,12 +22,12 @@ from tests.tables import table
     ],
 )
 def test_comparison_accepts_any_text_and_bytes(actual: str | bytes, expected: str, is_same: bool) -> None:
-    """Received values never make the comparison fail (design 5)."""
+    """Received values never make the comparison fail."""
     assert same(actual, expected) is is_same
 
 
 def test_secrets_are_compared_in_one_module() -> None:
-    """All credentials are verified with `same` (design 5)."""
+    """All credentials are verified with `same`."""
     root = Path(iam_guard.authn.__file__).parent
     users = {
         path.relative_to(root).as_posix()

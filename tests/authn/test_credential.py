@@ -46,7 +46,7 @@ def extracted(*headers: tuple[str, str], query: bytes = b"") -> object:
 
 
 def test_request_without_credential_has_none() -> None:
-    """A missing credential is no error (design 5)."""
+    """A missing credential is no error."""
     assert extracted(("host", "h"), ("cookie", "a=b"), query=b"x-amz-date=1&a=x-amz-signature=") == NoCredential()
 
 
@@ -218,7 +218,7 @@ REFUSED = [
 
 @table(("headers", "code", "sentence"), REFUSED)
 def test_malformed_credential_is_refused(headers: list[tuple[str, str]], code: str, sentence: str) -> None:
-    """With AWS's code, never as anonymous (design 5)."""
+    """With AWS's code, never as anonymous."""
     with pytest.raises(CredentialError) as caught:
         extracted(*headers)
     assert caught.value.code == code

@@ -82,7 +82,7 @@ def test_unknown_and_inactive_key_have_same_error(stored: AccessKey | None, secr
 
 def test_unknown_key_costs_as_much_as_wrong_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature is computed for a key that does not exist, too."""
-    from iam_guard.authn import sigv4
+    from iam_guard.authn.signatures import sigv4
 
     computed: list[bytes] = []
     real = sigv4.SigningKey.signature
@@ -97,7 +97,7 @@ def test_unknown_key_costs_as_much_as_wrong_signature(monkeypatch: pytest.Monkey
 
 def test_cached_key_is_refused_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many hashes are computed with a cached key as with an unknown one."""
-    from iam_guard.authn import sigv4
+    from iam_guard.authn.signatures import sigv4
 
     hashed: list[int] = []
     real = sigv4.hmac.digest

@@ -1,4 +1,4 @@
-"""Requests with no, one, two or invalid credentials (design 5).
+"""Requests with no, one, two or invalid credentials.
 
 A missing credential is no error; two kinds at once are refused; an invalid one never falls back to another or to
 anonymous. The table has every pair of kinds. For the reasons, also about client certificates, see `docs/decisions`.
@@ -15,22 +15,19 @@ from typing import Any
 import pytest
 
 from iam_guard.authn import api_key
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    Authenticator,
-    CallerCache,
-    claim_of,
-    claimed_credential,
-    extract,
-)
+from iam_guard.authn.caller_cache import CallerCache
+from iam_guard.authn.credential import claimed_credential, extract
+from iam_guard.authn.credential_verifier import Authenticator
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import (
+    AnyCredential,
     ApiKeyCredential,
     CertificateCredential,
     NoCredential,
     ReceivedCertificate,
     SigV4Credential,
     TokenCredential,
+    claim_of,
 )
 from iam_guard.errors import CredentialError, IncompleteSignature
 from iam_guard.model.principal import PrincipalType

@@ -12,6 +12,6 @@ def test_repeated_header_keeps_its_order() -> None:
 
 
 def test_request_repr_hides_secrets() -> None:
-    """Headers and query contain credentials and are not in the repr (design 5)."""
+    """Headers and query contain credentials and are not in the repr."""
     assert "hush" not in repr(REQUEST)
     assert "/a" in repr(REQUEST)

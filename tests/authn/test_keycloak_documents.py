@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from iam_guard.authn.federation.web_identity import flattened
-from iam_guard.authn.https_fetch import Fetcher
-from iam_guard.authn.oidc_token import ID_TOKEN_TYPES
-from iam_guard.authn.people.oidc_client import OidcClient
-from iam_guard.authn.people.sign_on_providers import SignOnProvider, possible_roles
+from iam_guard.authn.people.sign_on.oidc_client import OidcClient
+from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider, possible_roles
 from iam_guard.authn.saml.assertion import SamlIdentityProvider, SamlReceiver
 from iam_guard.authn.saml.response import read_response
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.tokens.https_fetch import Fetcher
+from iam_guard.authn.tokens.oidc_token import ID_TOKEN_TYPES
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.errors import InvalidIdentityToken
 from iam_guard.model.saml_metadata import read_metadata
 from iam_guard.settings import Settings
@@ -82,7 +82,7 @@ def id_token(**header: Any) -> str:
 
 
 def test_discovery_document_has_the_endpoints() -> None:
-    client = OidcClient(Realm(), f"{SITE}/signin/oidc/callback")
+    client = OidcClient(Realm(), SITE)
     found = client.endpoints(REALM)
     assert found.authorization == f"{REALM}/protocol/openid-connect/auth"
     assert found.token == f"{REALM}/protocol/openid-connect/token"

@@ -1,6 +1,6 @@
 """Authentication with temporary credentials: signed by botocore, opened from their token, else refused (S-1).
 
-The tokens here are plain names that a mapping opens; sealing is tested in `tests/store/test_session_tokens.py`.
+The tokens here are plain names that a mapping opens; `tests/store/credentials/test_session_tokens.py` tests sealing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iam_guard.authn import credential_verifier, sigv4, temporary_credentials
+from iam_guard.authn import credential_verifier
 from iam_guard.authn.caller_cache import CallerCache
 from iam_guard.authn.credential import extract
 from iam_guard.authn.presented_credentials import SigV4Credential
-from iam_guard.authn.temporary_credentials import SessionTokenCache
+from iam_guard.authn.signatures import sigv4
+from iam_guard.authn.tokens import temporary_credentials
+from iam_guard.authn.tokens.temporary_credentials import SessionTokenCache
 from iam_guard.errors import (
     CredentialError,
     ExpiredToken,

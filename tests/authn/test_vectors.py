@@ -27,12 +27,12 @@ from awscrt.http import HttpRequest as CrtRequest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from iam_guard.authn.canonical import canonical_requests, canonical_value
 from iam_guard.authn.credential import extract
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import SigV4Credential
-from iam_guard.authn.sigv4 import signing_key, string_to_sign
-from iam_guard.authn.sigv4a import public_key
+from iam_guard.authn.signatures.canonical import canonical_requests, canonical_value
+from iam_guard.authn.signatures.sigv4 import signing_key, string_to_sign
+from iam_guard.authn.signatures.sigv4a import public_key
 from iam_guard.errors import IamGuardError
 from iam_guard.model.credential import AccessKey, Session
 from tests.authn.known_records import KnownFirst, MemoryRecords

@@ -18,20 +18,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard import Guard
-from iam_guard.authn.people.federated_sessions import FederatedSignIn
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import find_person, root_of
+from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
 from iam_guard.cli import main
 from iam_guard.factory import guard_on
 from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.browser_session_rows import role_principal
 from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.people.browser_session_rows import role_principal
 from iam_guard.store.schema import accounts, former_passwords, identities, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
-from tests.signed_in import give_password
+from tests.signed_in import give_password, issue_session
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 SEED = f"""
@@ -265,9 +265,9 @@ def signed_in(store: SqlStore) -> Iterator[Guard]:
                 user = find_person(records, "aws", account=ACCOUNT, name=name)
             person = user or root_of("aws", ACCOUNT)
             give_password(guard, person)
-            guard.people.browser_sessions.issue(
+            issue_session(
+                guard,
                 person,
-                methods=["password"],
                 mfa_at=guard.clock() if user else None,
                 address="192.0.2.7",
                 user_agent="Browser \x1b[2J\n1.0",
@@ -318,7 +318,7 @@ def test_session_without_a_person_is_listed_and_ended(run: Run, store: SqlStore,
     principal, now = role_principal("aws", row, "ada@acme"), signed_in.clock()
     terms = Session("", "", principal, now, now + timedelta(hours=1))
     for method, provider in (("credentials", None), ("saml", f"arn:aws:iam::{ACCOUNT}:saml-provider/Company")):
-        found: Any = {"method": method, "provider": provider}
+        found: Any = {"method": method, "provider": provider, "evidence": ()}
         signed_in.people.federated_sessions.sign_in(FederatedSignIn(session=terms, **found), Call("1"))
     rows = [row for row in json.loads(invoke("sessions", ACCOUNT, "--json").output) if row["federation"] is not None]
     assert {(row["person"], row["role"], row["federation"]) for row in rows} == {

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard import open_guard
+from iam_guard.administration.accounts import Accounts
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.cli import main
-from iam_guard.guard.accounts import Accounts
 from iam_guard.model.request import Call
 from iam_guard.store.schema import identities
 
@@ -133,3 +133,12 @@ def test_account_of_a_seed_file_is_not_created(run: Run) -> None:
     result = run("create", "globex", "--store", "iam.yaml")
     assert result.exit_code != 0
     assert "expected a database, got a seed file" in result.output
+
+
+def test_account_is_found_with_spaces_around_its_id(run: Run) -> None:
+    """As a terminal or a page copies it; what is written and recorded has none."""
+    assert run("create", "Acme", "--id", f" {ID} ").output == f"created the account {ID}\n"
+    for command in (["show"], ["suspend"], ["resume"], ["sessions"], ["tool-sessions"], ["sign-on", "list"]):
+        assert run(*command, f" {ID}\t").exit_code == 0, command
+    recorded = [json.loads(line) for line in Path("trail.jsonl").read_text().splitlines()]
+    assert {record["recipientAccountId"] for record in recorded} == {ID}

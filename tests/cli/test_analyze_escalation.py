@@ -52,8 +52,50 @@ def test_paths_are_findings(tmp_path: Path) -> None:
 def test_no_path_is_success(tmp_path: Path) -> None:
     store = seed(tmp_path)
     done = run("--store", store, "--json")
-    assert (done.exit_code, json.loads(done.output)) == (0, {"paths": []})
+    assert (done.exit_code, json.loads(done.output)) == (0, {"paths": [], "administrators": []})
     assert run("--store", store).output == "0 paths, 0 to administrator\n"
+
+
+def test_administrators_are_listed_with_their_statements(tmp_path: Path) -> None:
+    """Also one whose statement names neither `*` nor IAM; it has no path, so it was shown nowhere."""
+    store = seed(tmp_path, {"Sid": "AllButS3", "Effect": "Allow", "NotAction": ["s3:*"], "Resource": "*"})
+    done = run("--store", store, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.output) == {
+        "paths": [],
+        "administrators": [
+            {
+                "principal": f"arn:aws:iam::{ACCOUNT}:user/ada",
+                "policy": "user/ada/Own",
+                "statement": "AllButS3",
+                "through": [],
+                "why": "statement AllButS3 in user/ada/Own",
+            }
+        ],
+    }
+    assert run("--store", store).output.splitlines() == [
+        f"arn:aws:iam::{ACCOUNT}:user/ada is an administrator: statement AllButS3 in user/ada/Own",
+        "0 paths, 0 to administrator",
+    ]
+
+
+def test_administrator_by_several_statements_has_all(tmp_path: Path) -> None:
+    """The statement about IAM, and the other one, which depends on the condition."""
+    condition = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    rest = {"Sid": "Rest", "Effect": "Allow", "NotAction": ["iam:*"], "Resource": "*"}
+    store = seed(tmp_path, rest, {"Effect": "Allow", "Action": "iam:*", "Resource": "*", "Condition": condition})
+    [administrator] = json.loads(run("--store", store, "--json").output)["administrators"]
+    assert administrator["statement"] == "Rest"
+    assert administrator["why"] == (
+        "statement Rest in user/ada/Own and statement 1 in user/ada/Own; depends on aws:MultiFactorAuthPresent"
+    )
+
+
+def test_limited_user_is_no_administrator(tmp_path: Path) -> None:
+    """Without IAM, or without what no policy names."""
+    for listed in ({"NotAction": ["iam:*"]}, {"Action": ["iam:*", "docs:*"]}):
+        store = seed(tmp_path, {"Effect": "Allow", "Resource": "*", **listed})
+        assert json.loads(run("--store", store, "--json").output)["administrators"] == []
 
 
 def test_unusable_store_is_an_error(tmp_path: Path) -> None:

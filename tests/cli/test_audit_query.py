@@ -83,10 +83,20 @@ def test_changes_lists_changes(run: Run, trail: Path) -> None:
     assert {(each["kind"], each["action"], each["error_code"]) for each in found} == {
         ("policy_change", "iam:PutUserPolicy", None),
         ("policy_change", "iam-guard:PutResourcePolicy", None),
+        ("policy_change", "iam-guard:ShareResource", None),
         ("session_issue", "sts:AssumeRole", None),
         ("session_issue", "sts:GetFederationToken", "LimitExceeded"),
         ("admin_call", "iam:CreateUser", "EntityAlreadyExists"),
     }
+
+
+def test_by_lists_what_was_done_for_a_principal(run: Run, trail: Path) -> None:
+    """Its own requests, and changes that the application made in one of them, without a decision."""
+    found = {row["action"] for row in rows(run(str(trail), "--by", ALICE, "--json"))}
+    assert {"docs:GetDocument", "iam:CreateUser", "iam-guard:ShareResource"} <= found
+    assert "iam-guard:PutResourcePolicy" not in found
+    shared = [row for row in rows(run(str(trail), "--changes", "--json")) if row["action"] == "iam-guard:ShareResource"]
+    assert [(row["principal"], row["caller"]) for row in shared] == [("docs", ALICE)]
 
 
 def test_first_and_last_use_of_principal(run: Run, trail: Path) -> None:

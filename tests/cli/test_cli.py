@@ -1,4 +1,4 @@
-"""The command `iam-guard`: output, changes and exit codes (design 4.1, 4.3)."""
+"""The command `iam-guard`: output, changes and exit codes."""
 
 from __future__ import annotations
 

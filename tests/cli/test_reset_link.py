@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from iam_guard.authn.people.passwords import PasswordHasher
-from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.cli import main
+from iam_guard.cli.change_recording import operator_name
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -22,6 +22,7 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import login_profiles, password_resets
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.passwords import set_password
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 SEED = f"""
@@ -86,7 +87,7 @@ def test_link_sets_a_new_password(run: Run, store: SqlStore, options: tuple[str,
 def owner_of(store: SqlStore, name: str) -> str:
     with store.read_transaction() as records:
         person = None if name == "--root" else find_person(records, "aws", account=ACCOUNT, name=name)
-    return (person or Person(ACCOUNT, "")).owner
+    return (person or root_of("aws", ACCOUNT)).owner
 
 
 def test_link_has_the_address_of_the_site(run: Run, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +104,7 @@ def test_link_is_recorded_without_its_token(run: Run, store: SqlStore) -> None:
     token = run("--user", "rita").output.strip().partition("=")[2]
     [event] = events()
     assert event["eventName"] == "CreateResetLink"
-    assert event["requestParameters"] == {"accountId": ACCOUNT, "userName": "rita"}
+    assert event["requestParameters"] == {"accountId": ACCOUNT, "userName": "rita", "madeBy": operator_name()}
     assert event["recipientAccountId"] == ACCOUNT
     with store.read_transaction() as records:
         [row] = records.all(password_resets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import httpx2
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
@@ -27,6 +29,7 @@ from iam_guard.authn.api_key import format_key
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import accounts
+from iam_guard.store.sealing import Sealer, new_key
 from tests.smtp_server import smtp_server
 
 KEY = ("AKIAROOTKEY000000001", "root-secret")
@@ -146,10 +149,12 @@ def test_console_sends_links_by_the_server_of_the_settings(serve: Serve) -> None
         assert "(at site_url)" in refused.process.communicate(timeout=300)[1]
         assert refused.process.returncode == 2
         served = serve(*options, environment={**variables, "IAM_GUARD_SITE_URL": "https://app.example"})
+        served.client().create_login_profile(Password="a long password of the root user")  # else there is no link
         with httpx2.Client(base_url=f"http://localhost:{served.url.rpartition(':')[2]}") as browser:
             token = browser.get("/signin/forgot").text.partition('name="csrf_token" value="')[2].partition('"')[0]
             browser.post("/signin/forgot", data={"csrf_token": token, "email": "root@acme.example"})
-        content = server.mails.get(timeout=60).message.get_content()
+        contents = [server.mails.get(timeout=60).message.get_content() for _ in range(2)]
+    content = next(content for content in contents if "The password was changed" not in content)
     assert "\nhttps://app.example/signin/reset?token=" in content
 
 
@@ -175,6 +180,35 @@ def test_serve_accepts_assertions_for_named_recipients(serve: Serve) -> None:
 def test_interrupt_ends_server(serve: Serve) -> None:
     served = serve(*root())
     assert served.end(signal.SIGINT) == (0, "", "")
+
+
+def test_unfinished_body_does_not_keep_the_server(serve: Serve) -> None:
+    """It is cut off after some seconds, however long a body may take."""
+    served = serve(*root(), environment={"IAM_GUARD_BODY_TIMEOUT": "3600"})
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 100")  # it waits for the body
+        client.sendall(b"Action=")
+        status, _, errors = served.end()
+    assert status == 0
+    assert "Traceback" not in errors
+
+
+def test_log_has_time_and_level(serve: Serve) -> None:
+    """Here for a session token that another server has sealed, which is an outage and no invalid credential."""
+    served = serve(*root())
+    token = Sealer([new_key()]).seal_text(b"of another server", b"session-token:1", "igst_")
+    session = boto3.Session(*KEY, aws_session_token=token, region_name="us-east-1")
+    client = session.client("iam", endpoint_url=served.url, config=Config(retries={"max_attempts": 0}))
+    with pytest.raises(ClientError) as refused:
+        client.get_user()
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    errors = served.end()[2]
+    assert re.search(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} WARNING iam_guard.store: a text was sealed with", errors, re.M
+    )
+    assert token not in errors
 
 
 def test_first_account_is_created_once(serve: Serve, tmp_path: Path) -> None:

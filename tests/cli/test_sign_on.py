@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from iam_guard.cli import main, sign_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
+from iam_guard.store.schema import sign_on_providers
 from iam_guard.store.sql_store import SqlStore
-from tests.authn.people.sign_on import ACME, CLIENT, GLOBEX, OIDC, READER, SAML, SECRET, add_identity_providers
+from tests.authn.people.sign_on_world import ACME, CLIENT, GLOBEX, OIDC, READER, SAML, SECRET, add_identity_providers
 
 RULE = f"groups=Platform Admins {READER}"
 OPTIONS = ("--provider", OIDC, "--client-id", CLIENT, "--scope", "groups", "--role", RULE, "--trust-mfa")
@@ -52,7 +53,7 @@ def test_providers_are_added_listed_and_removed(run: Run) -> None:
     [oidc] = listed(run)
     assert result.stdout == (
         f"added the sign-on provider Acme OIDC ({oidc['id']}) to the account {ACME}\n"
-        "register at the identity provider: https://app.example/signin/oidc/callback\n"
+        f"register at the identity provider: https://app.example/signin/oidc/callback/{oidc['id']}\n"
     )
     assert oidc == {
         "id": oidc["id"],
@@ -63,14 +64,16 @@ def test_providers_are_added_listed_and_removed(run: Run) -> None:
         "scopes": ["openid", "groups"],
         "roles": [RULE],
         "trustsMfa": True,
+        "returnUrl": f"https://app.example/signin/oidc/callback/{oidc['id']}",
+        "hasCommonRedirect": False,
     }
     added = json.loads(run("add", ACME, "Acme SAML", "--provider", SAML, "--json").stdout)
     assert added["returnUrl"] == "https://app.example/signin/saml/acs"
     shown = run("list", ACME)
     assert shown.stdout == (
         f"Acme OIDC  {oidc['id']}  {OIDC}  client {CLIENT}  trusts its MFA\n"
-        f"    scopes openid groups\n    {RULE}\n"
-        f"Acme SAML  {added['id']}  {SAML}\n"
+        f"    {oidc['returnUrl']}\n    scopes openid groups\n    {RULE}\n"
+        f"Acme SAML  {added['id']}  {SAML}\n    https://app.example/signin/saml/acs\n"
     )
     result = run("remove", ACME, "acme oidc")
     assert result.stdout == f"removed the sign-on provider acme oidc of the account {ACME}\n"
@@ -81,6 +84,26 @@ def test_providers_are_added_listed_and_removed(run: Run) -> None:
         "AddSignOnProvider",
         "RemoveSignOnProvider",
     ]
+
+
+def test_provider_of_an_earlier_store_gets_its_own_redirect(run: Run, store: SqlStore) -> None:
+    """Its list shows what to register first."""
+    added = json.loads(run("add", ACME, "Acme", *OPTIONS, "--json").stdout)
+    url = f"https://app.example/signin/oidc/callback/{added['id']}"
+    with store.write_transaction() as records:
+        records.update(sign_on_providers, {"has_common_redirect": True}, id=added["id"])
+    assert f"    {url}  to be registered: see `sign-on own-redirect`\n" in run("list", ACME).stdout
+    assert [(row["returnUrl"], row["hasCommonRedirect"]) for row in listed(run)] == [(url, True)]
+    result = run("own-redirect", ACME, "ACME")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        f"the sign-on provider Acme of the account {ACME} has its own redirect address\n"
+        f"it must be registered at the identity provider: {url}\n"
+    )
+    assert json.loads(run("own-redirect", ACME, "acme", "--json").stdout) == added
+    assert [row["hasCommonRedirect"] for row in listed(run)] == [False]
+    [*_, event] = [json.loads(line) for line in Path("trail.jsonl").read_text().splitlines()]
+    assert (event["eventName"], event["requestParameters"]["name"]) == ("UseOwnRedirect", "Acme")
 
 
 def test_secret_is_read_from_standard_input(run: Run, store: SqlStore) -> None:
@@ -119,6 +142,7 @@ def test_unusable_set_up_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) 
         (("add", ACME, "Acme", "--provider", SAML, "--role", READER), "a SAML response names the roles"),
         (("add", ACME, "", "--provider", SAML), "expected a name"),
         (("remove", ACME, "none"), "has no sign-on provider `none`"),
+        (("own-redirect", ACME, "none"), "has no sign-on provider `none`"),
         (("list", "999999999999"), "does not exist"),
     ],
 )

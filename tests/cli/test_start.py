@@ -42,7 +42,7 @@ def imported(*arguments: str) -> frozenset[str]:
     [
         ("--help", STORE | WEB | TRAIL | FILES | {"cachetools", "iam_guard.policy", "importlib.metadata"}),
         ("audit --help", STORE | WEB | TRAIL | FILES | {"cachetools", "iam_guard.policy"}),
-        ("decide", STORE | WEB | TRAIL | FILES | {"asyncio", "iam_guard.testing.policy_coverage"}),
+        ("decide", STORE | WEB | TRAIL | FILES | {"asyncio", "iam_guard.testing.coverage.policy_coverage"}),
         ("check batch", STORE | WEB | TRAIL | FILES | {"asyncio"}),
         ("check no-new-access --help", STORE | WEB | TRAIL | {"asyncio", "rich"}),
         ("explain --help", STORE | WEB | TRAIL | {"asyncio", "rich"}),

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.testclient import TestClient
 
-from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider
 from iam_guard.authn.saml.xml_tree import XmlElement, parse_xml
 from iam_guard.store.identifiers import entity_digest, fold
 from iam_guard.store.schema import saml_private_keys, saml_providers

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
-from iam_guard.store.browser_session_rows import role_principal
+from iam_guard.store.people.browser_session_rows import role_principal
 from iam_guard.store.schema import identities
 from tests.console.site import Site
 

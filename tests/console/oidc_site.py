@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.testclient import TestClient
 
-from iam_guard.authn.people.sign_on_providers import SignOnProvider
+from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider, redirect_uri
+from iam_guard.store.schema import sign_on_providers
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.oidc_provider import CLIENT, ISSUER, SECRET, OidcProvider
 from tests.console.site import ACCOUNT, EVERYTHING, SEED, Site
@@ -19,7 +20,6 @@ from tests.console.site import ACCOUNT, EVERYTHING, SEED, Site
 OTHER_ACCOUNT = "444455556666"
 READER, WRITER, CLOSED = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("reader", "team/writer", "closed"))
 RULES = (READER, f"groups=writers {WRITER}", f"groups=closed {CLOSED}")
-CALLBACK = "http://localhost/signin/oidc/callback"
 
 
 def arn_of(issuer: str, account: str = ACCOUNT) -> str:
@@ -91,7 +91,6 @@ class OidcSite(Site):
         self.evil: SignOnProvider | None = None
         for issuer in filter(None, (provider, other)):
             issuer.clock = lambda: self.now.timestamp()
-            issuer.clients[CLIENT].redirect_uris.add(f"{settings['site_url']}/signin/oidc/callback")
             issuer.clients[CLIENT].logout_redirect_uris.add(f"{settings['site_url']}/signin/")
         if other is not None:
             arn = arn_of(other.issuer, OTHER_ACCOUNT)
@@ -99,6 +98,22 @@ class OidcSite(Site):
             self.evil = self.guard.people.sign_on_providers.add(
                 OTHER_ACCOUNT, "Evil Corp", arn, client_id=CLIENT, client_secret=SECRET, roles=[role]
             )
+            self.register(other, self.evil)
+        self.register(provider, self.entry)
+
+    def register(self, provider: OidcProvider, entry: SignOnProvider) -> str:
+        """Register the redirect address of a sign-on provider at its identity provider, and return it."""
+        address = redirect_uri(self.guard.settings.site_url, entry)
+        provider.clients[CLIENT].redirect_uris.add(address)
+        return address
+
+    def share_redirect(self, entry: SignOnProvider) -> SignOnProvider:
+        """Let a sign-on provider keep the common redirect address, as those of earlier stores do."""
+        with self.store.write_transaction() as records:
+            records.update(sign_on_providers, {"has_common_redirect": True}, id=entry.id)
+        found = self.guard.people.sign_on_providers.get(entry.id)
+        assert found is not None
+        return found
 
     def start(self, entry: SignOnProvider | None = None, browser: TestClient | None = None, **query: str) -> Any:
         """Begin a sign-in, and return the answer, which leads to the provider."""

@@ -20,12 +20,11 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service, current_principal
-from iam_guard.authn.people.factors import devices_of
-from iam_guard.authn.people.one_time_codes import _generator
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.stored_passwords import set_password
-from iam_guard.authn.session_cookie import csrf_token
+from iam_guard.authn.people.second_factors.factors import devices_of
+from iam_guard.authn.people.second_factors.one_time_codes import _generator
+from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
@@ -33,6 +32,7 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.passwords import set_password
 
 ACCOUNT = "111122223333"
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple entirely"
@@ -65,6 +65,11 @@ async def get_document(request: Request) -> Response:
     return PlainTextResponse(f"{principal.arn} {principal.key('aws:multifactorauthpresent')}")
 
 
+@docs.requires("GetDocument", resource="document/{document_id}", conceal=True)
+async def get_concealed(request: Request) -> Response:
+    return PlainTextResponse(f"{current_principal().arn}")
+
+
 class Site:
     """An application with the pages, and a browser. `send_reset` is the parameter of `sign_in_pages`."""
 
@@ -88,7 +93,11 @@ class Site:
                 assert set_password(records, hasher, person, PASSWORD, int(START.timestamp())) is None
         self.guard.refresh()
         self.pages = sign_in_pages(self.guard, send_reset=send_reset)
-        routes = [Route("/documents/{document_id}", get_document), Mount("/signin", self.pages)]
+        routes = [
+            Route("/documents/{document_id}", get_document),
+            Route("/concealed/{document_id}", get_concealed),
+            Mount("/signin", self.pages),
+        ]
         self.app = GuardMiddleware(Starlette(routes=routes), guard=self.guard)
         self.folder = folder
         self.browser = self.new_browser()

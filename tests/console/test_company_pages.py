@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from iam_guard.console import company_pages
-from tests.authn.people.sign_on import ACME, CLIENT, GLOBEX, OIDC, READER, SAML, add_identity_providers
+from tests.authn.people.sign_on_world import ACME, CLIENT, GLOBEX, OIDC, READER, SAML, add_identity_providers
 from tests.console.site import Site
 from tests.tables import table
 

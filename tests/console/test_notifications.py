@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.authn.people import failed_attempts as attempts
 from iam_guard.authn.people.notifications import Notification
+from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import DecisionUnavailable
 from iam_guard.model.request import Call

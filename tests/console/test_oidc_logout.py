@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from iam_guard.authn.people.oidc_logout import LOGOUT_EVENT
+from iam_guard.authn.people.sign_on.oidc_logout import LOGOUT_EVENT, MAX_AUDIENCES
+from iam_guard.store.schema import accounts, oidc_providers, sign_on_providers
+from iam_guard.store.sql_store import SqlStore
 from tests.authn.issuer import SigningKey, signed
 from tests.authn.people.oidc_provider import CLIENT, ISSUER, OidcProvider, serving_provider
 from tests.console.oidc_site import ACCOUNT, PROVIDER, OidcSite
+from tests.effort import effort
 from tests.tables import table
 
 EVIL = "https://id.evil.example/tenant"
@@ -91,6 +96,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "old": ({}, {"iat": -700, "exp": 600}, "of the last 600 seconds"),
     "another client": ({}, {"aud": "another"}, "client of a sign-on provider"),
     "no client": ({}, {"aud": None}, "required claim: aud"),
+    "many audiences": ({}, {"aud": [CLIENT] * (MAX_AUDIENCES + 1)}, "at most 20 audiences"),
     "unknown issuer": ({}, {"iss": "https://id.example.org"}, "client of a sign-on provider"),
     "issuer without TLS": ({}, {"iss": ISSUER.replace("https:", "http:")}, "client of a sign-on provider"),
     "another provider's issuer": ({}, {"iss": EVIL}, "not that of its issuer"),
@@ -164,3 +170,78 @@ def test_id_token_is_no_logout_token(site: OidcSite) -> None:
     facts = {"user": "ann", "client_id": CLIENT, "nonce": "n"}
     assert send(site, site.provider.id_token(facts)).status_code == 400
     assert is_signed_in(site)
+
+
+# --- an issuer of many accounts ----------------------------------------------------------------------------------
+
+MANY = 400
+
+
+def add_accounts(site: OidcSite, issuer: str, count: int = MANY) -> list[str]:
+    """Store accounts that sign people in with an issuer, all with one client; return their ids."""
+    ids = [str(500_000_000_000 + number) for number in range(count)]
+    common = {"thumbprints": [], "tags": {}, "created": 0}
+    terms = {"client_id": CLIENT, "scopes": ["openid"], "roles": ["role"], "trusts_mfa": False, "created": 0}
+    url = issuer.removeprefix("https://")
+    with site.store.write_transaction() as records:
+        records.insert_all(accounts, [{"id": id, "name": id, "created": 0} for id in ids], ())
+        providers = [{"id": f"P{id}", "account": id, "url": url, "client_ids": [CLIENT], **common} for id in ids]
+        records.insert_all(oidc_providers, providers, ())
+        names = {"name": "Corp", "folded": "corp"}
+        sign_ons = [{"id": f"so-{id}", "account": id, "oidc_provider_id": f"P{id}", **names, **terms} for id in ids]
+        records.insert_all(sign_on_providers, sign_ons, ())
+    site.guard.refresh()
+    return ids
+
+
+@contextmanager
+def statements(site: OidcSite) -> Iterator[list[str]]:
+    """Record the statements that are sent to the store."""
+    store, found = site.guard.store.behind, list[str]()
+    assert isinstance(store, SqlStore)
+    listener = lambda *arguments: found.append(arguments[2])  # noqa: E731
+    event.listen(store.engine, "before_cursor_execute", listener)
+    try:
+        yield found
+    finally:
+        event.remove(store.engine, "before_cursor_execute", listener)
+
+
+@table("issuer", [ISSUER, EVIL])
+def test_unsigned_token_costs_the_same_for_any_number_of_accounts(
+    tmp_path_factory: pytest.TempPathFactory, issuer: str
+) -> None:
+    """Of the issuer that it names, or of another one whose accounts have the same client."""
+    with serving_provider(OidcProvider()) as provider:
+        site = OidcSite(tmp_path_factory.mktemp("site"), provider)
+        site.sign_on()  # its keys are cached
+        logout = site.guard.people.oidc_logout
+
+        def forged() -> str:
+            return provider.logout_token().rpartition(".")[0] + "." + "A" * 86
+
+        def counted() -> tuple[int, float]:
+            token = forged()
+            with statements(site) as found:
+                assert send(site, token).status_code == 400
+            return len(found), effort(lambda: logout.read(token))
+
+        send(site, forged())
+        few, before = counted()
+        add_accounts(site, issuer)
+        many, after = counted()
+        assert (many, after < 3 * before + 0.5) == (few, True)
+        site.guard.close()
+
+
+def test_logout_ends_sessions_in_all_accounts_of_the_client(site: OidcSite) -> None:
+    """With as many statements as for one account, and a record only where something has ended."""
+    site.sign_on()
+    add_accounts(site, ISSUER)
+    with statements(site) as found:
+        assert send(site, site.provider.logout_token(sid=None)).status_code == 200
+    assert len(found) < 40
+    assert not is_signed_in(site)
+    ends = [record for record in site.records() if record["eventName"] == "ExitSession"]
+    assert [(end["recipientAccountId"], end["additionalEventData"]["EndedSessions"]) for end in ends] == [(ACCOUNT, 1)]
+    assert site.provider.count("jwks") == 1

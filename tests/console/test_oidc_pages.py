@@ -39,7 +39,7 @@ def test_person_signs_in_to_the_only_role_at_once(site: OidcSite, caplog: pytest
     begun = site.start(next="/documents/9")
     assert begun.status_code == 303
     query = {name: value[0] for name, value in parse_qs(urlsplit(begun.headers["location"]).query).items()}
-    assert query["redirect_uri"] == "http://localhost/signin/oidc/callback"
+    assert query["redirect_uri"] == site.register(site.provider, site.entry)
     assert len({query["state"], query["nonce"], query["code_challenge"]}) == 3
     assert all(len(query[name]) == 43 for name in ("state", "nonce", "code_challenge"))  # 256 bits each
     site.provider.signed_in = "ann"
@@ -192,7 +192,7 @@ def test_redirect_uri_is_that_of_the_setting(tmp_path_factory: pytest.TempPathFa
             "/signin/oidc/start", params={"provider": site.entry.id}, headers={"x-forwarded-host": host}
         )
         query = parse_qs(urlsplit(begun.headers["location"]).query)
-        assert query["redirect_uri"] == ["https://app.example.com/signin/oidc/callback"]
+        assert query["redirect_uri"] == [f"https://app.example.com/signin/oidc/callback/{site.entry.id}"]
         cookie = begun.headers["set-cookie"]
         assert cookie.startswith("__Host-iam-guard-sign-on=")
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}

@@ -18,11 +18,10 @@ from starlette.testclient import TestClient
 from iam_guard.store.schema import oidc_providers
 from tests.authn.issuer import SigningKey, encoded, signed
 from tests.authn.people.oidc_provider import CLIENT, ISSUER, Answer, OidcProvider, serving_provider
-from tests.console.oidc_site import ACCOUNT, CALLBACK, CLOSED, OidcSite
+from tests.console.oidc_site import ACCOUNT, CLOSED, OidcSite
 from tests.tables import table
 
 EVIL = "https://id.evil.example/tenant"
-CHALLENGE = ("state", "nonce", "code_challenge")
 
 
 @dataclass
@@ -204,7 +203,8 @@ def stolen_code(world: World, lenient: bool) -> Any:
     stolen = dict(parse_qsl(urlsplit(world.back()).query))["code"]
     theirs = dict(parse_qsl(urlsplit(world.site.at_provider(world.site.start(browser=world.attacker))).query))
     world.honest.is_lenient = lenient
-    answer = world.site.come_back(f"{CALLBACK}?{urlencode(theirs | {'code': stolen})}", world.attacker)
+    address = world.site.register(world.honest, world.site.entry)
+    answer = world.site.come_back(f"{address}?{urlencode(theirs | {'code': stolen})}", world.attacker)
     assert "assumed-role" not in world.site.caller(world.attacker)
     return answer
 
@@ -228,30 +228,25 @@ def with_cookies(world: World, cookies: Mapping[str, str]) -> TestClient:
     return browser
 
 
-def mix_up(world: World, announces: bool) -> Any:
-    """The evil provider sends the victim on to the honest one, with the attempt of the attacker.
-
-    The victim brings the code of the honest provider in an attempt with the evil one, which gets it.
-    """
-    world.honest.document = {} if announces else {"authorization_response_iss_parameter_supported": None}
-    if not announces:
-        world.honest.back = lambda params: {name: params[name] for name in ("state", "code")}
-        world.evil.document = {"authorization_response_iss_parameter_supported": None}
-    theirs = world.site.start(browser=world.attacker)
-    challenge = dict(parse_qsl(urlsplit(theirs.headers["location"]).query))
+def mix_up(world: World) -> Any:
+    """The evil provider sends the victim on to the honest one (`tests/advisories/test_code_of_another_provider.py`)."""
+    theirs = dict(parse_qsl(urlsplit(world.site.start(browser=world.attacker).headers["location"]).query))
     begun = world.site.start(world.site.evil, world.victim)
-    state = dict(parse_qsl(urlsplit(begun.headers["location"]).query))["state"]
-    back = world.site.at_provider(begun, world.honest, **{name: challenge[name] for name in CHALLENGE[1:]})
-    world.come_back(back)
-    assert state in back
-    gotten = [request.params["code"] for request in world.evil.received if "code" in request.params]
-    assert len(gotten) == (0 if announces else 1)
-    if announces:
-        return world.come_back(back)
-    injected = {"state": challenge["state"], "code": gotten[0]}
-    answer = world.site.come_back(f"{CALLBACK}?{urlencode(injected)}", world.attacker)
-    assert "assumed-role" not in world.site.caller(world.attacker)
-    return answer
+    changes = {name: theirs[name] for name in ("nonce", "code_challenge", "redirect_uri")}
+    back = world.site.at_provider(begun, world.honest, **changes)
+    first = world.come_back(back)
+    assert not any("code" in request.params for request in world.evil.received)
+    assert world.come_back(back).status_code == 400  # the attempt has ended
+    return first
+
+
+def common_address(world: World) -> Any:
+    """The answer has the right state, at the address that all providers had."""
+    return world.come_back(world.back().replace(f"/{world.site.entry.id}?", "?"))
+
+
+def other_address(world: World) -> Any:
+    return world.come_back(world.back().replace(f"/{world.site.entry.id}?", f"/{world.site.evil.id}?"))
 
 
 def token_of_honest_issuer(world: World) -> Any:
@@ -267,6 +262,7 @@ def roles_of_another_account(world: World) -> Any:
     entry = site.guard.people.sign_on_providers.add(
         site.evil.account, "Claims", site.evil.provider, client_id=CLIENT, roles=["role"]
     )
+    site.register(world.evil, entry)
     world.evil.clients[CLIENT].secret, secret = None, world.evil.clients[CLIENT].secret
     world.evil.claims = {"role": f"arn:aws:iam::{ACCOUNT}:role/reader"}
     answer = world.come_back(site.at_provider(site.start(entry, world.victim), world.evil))
@@ -278,6 +274,7 @@ def roles_of_another_account(world: World) -> Any:
 def removed_meanwhile(world: World) -> Any:
     providers = world.site.guard.people.sign_on_providers
     entry = providers.add(ACCOUNT, "Short", world.site.entry.provider, client_id=CLIENT, roles=[CLOSED])
+    world.site.register(world.honest, entry)
     url = world.site.at_provider(world.site.start(entry, world.victim))
     providers.remove(ACCOUNT, "Short")
     return world.come_back(url)
@@ -320,6 +317,7 @@ def removed_while_choosing(world: World) -> Any:
     """The account removes the sign-on provider between the answer and the choice of a role."""
     providers = world.site.guard.people.sign_on_providers
     entry = providers.add(ACCOUNT, "Short", world.site.entry.provider, client_id=CLIENT, roles=[CLOSED])
+    world.site.register(world.honest, entry)
     world.honest.is_lenient = True
     url = world.victim.get(world.site.at_provider(world.site.start(entry, world.victim))).headers["location"]
     providers.remove(ACCOUNT, "Short")
@@ -334,6 +332,7 @@ def only_a_closed_role(world: World) -> Any:
     entry = world.site.guard.people.sign_on_providers.add(
         ACCOUNT, "Closed", world.site.entry.provider, client_id=CLIENT, client_secret="x", roles=[CLOSED]
     )
+    world.site.register(world.honest, entry)
     world.honest.is_lenient = True
     answer = world.come_back(world.site.at_provider(world.site.start(entry, world.victim)))
     world.site.guard.people.sign_on_providers.remove(ACCOUNT, "Closed")
@@ -344,6 +343,7 @@ def no_role(world: World) -> Any:
     entry = world.site.guard.people.sign_on_providers.add(
         ACCOUNT, "Groups", world.site.entry.provider, client_id=CLIENT, roles=[f"groups=no-one-has-it {CLOSED}"]
     )
+    world.site.register(world.honest, entry)
     world.honest.is_lenient = True
     answer = world.come_back(world.site.at_provider(world.site.start(entry, world.victim)))
     world.site.guard.people.sign_on_providers.remove(ACCOUNT, "Groups")
@@ -450,8 +450,9 @@ CASES: dict[str, tuple[Case, str]] = {
     "stolen code, lenient provider": (lambda world: stolen_code(world, True), "expected the nonce"),
     "late answer": (late_answer, "within the last ten minutes"),
     "altered attempt": (altered_attempt, "began in this browser"),
-    "mix-up, issuer announced": (lambda world: mix_up(world, True), "began in this browser"),
-    "mix-up, issuer not announced": (lambda world: mix_up(world, False), "brought here before"),
+    "mix-up": (mix_up, "redirect address of the provider"),
+    "answer at the common address": (common_address, "redirect address of the provider"),
+    "answer at another's address": (other_address, "redirect address of the provider"),
     "token of the honest issuer": (token_of_honest_issuer, "provider that the sign-in began with"),
     "role of another account": (roles_of_another_account, "no rule of the sign-on provider"),
     "sign-on provider removed": (removed_meanwhile, "began in this browser"),

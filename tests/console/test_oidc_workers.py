@@ -9,7 +9,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from iam_guard.console.workers import MAX_WORKERS, MAX_WORKERS_OF_ACCOUNT
+from iam_guard.console.workers import MAX_WORKERS
+from iam_guard.web.shared_workers import MAX_WORKERS_OF_ACCOUNT
 from tests.authn.people.oidc_provider import OidcProvider, serving_provider
 from tests.console.oidc_site import OidcSite
 from tests.serving import serving

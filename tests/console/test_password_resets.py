@@ -10,13 +10,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from iam_guard.authn.people.passwords import PasswordHasher
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.console.languages import LANGUAGES, choose_language, texts
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.model.request import Call
 from iam_guard.store.schema import accounts, password_policies, password_resets
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.passwords import set_password
 from tests.tables import table
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/ada"

@@ -19,19 +19,19 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people import passwords
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords import failed_attempts as attempts
+from iam_guard.authn.people.passwords import passwords
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.stored_passwords import set_password
 from iam_guard.authn.people.work_queue import MAX_OF_ONE
-from iam_guard.authn.session_cookie import csrf_token
+from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
-from iam_guard.store.records import Records
+from iam_guard.store.database.records import Records
 from iam_guard.store.schema import identities, login_profiles, mfa_devices, password_policies, sign_in_failures
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.console.site import PASSWORD, START, Site
+from tests.passwords import set_password
 
 BETA = "222233334444"
 NAMES = ("carl", "dora", "hal", "lea", "mia", "rob", "zoe")

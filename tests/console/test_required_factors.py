@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.people.stored_passwords import require_second_factor
+from iam_guard.authn.people.passwords.stored_passwords import require_second_factor
 from iam_guard.model.request import Call
 from iam_guard.store.schema import accounts, inline_policies, login_profiles, mfa_devices
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site

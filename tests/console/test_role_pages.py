@@ -17,11 +17,12 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from iam_guard import GuardMiddleware, Service, current_principal
-from iam_guard.authn.session_cookie import DEVELOPMENT_COOKIE, csrf_token, token_digest
+from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE, csrf_token, token_digest
 from iam_guard.console.languages import texts
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.store.schema import browser_sessions, identities
 from tests.authn.people.role_parts import ACME, ADA, UMBRELLA, World
+from tests.signed_in import issue_session
 from tests.tables import table
 
 SUPPORT = {"account": "umbrella", "role": "Support"}
@@ -55,8 +56,7 @@ class Site:
         self.sign_in(name)
 
     def sign_in(self, name: str = "ada", **more: Any) -> None:
-        terms = {"methods": ["password"], "mfa_at": None, "address": "", "user_agent": "", **more}
-        token, _ = self.world.guard.people.browser_sessions.issue(self.world.person(name), **terms)
+        token, _ = issue_session(self.world.guard, self.world.person(name), **more)
         self.cookie = token
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from iam_guard.authn.people.saml_sign_on import MFA_CONTEXTS
+from iam_guard.authn.people.sign_on.saml_sign_on import MFA_CONTEXTS
 from iam_guard.authn.saml.xml_tree import parse_xml
 from iam_guard.store.schema import federated_sessions, pending_sign_ins
 from tests.authn.saml.identity_provider import PASSWORD as BY_PASSWORD

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.people import saml_sign_on
-from iam_guard.authn.people.saml_sign_on import MAX_COPIES, MAX_VERIFICATIONS
+from iam_guard.authn.people.sign_on import saml_sign_on
+from iam_guard.authn.people.sign_on.saml_sign_on import MAX_COPIES, MAX_VERIFICATIONS
 from iam_guard.authn.saml.assertion import SamlAssertion, SamlIdentityProvider
 from iam_guard.authn.saml.response import read_response
 from iam_guard.console.saml_pages import MAX_RESPONSE_FORM
@@ -205,7 +205,8 @@ def test_providers_of_another_account_are_not_in_the_way(company: Company) -> No
 def test_assertion_is_the_same_for_all_providers(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     """An encrypted one could be made to differ for two keys, one of them an attacker's."""
     company.add_provider(OTHER, "mine", IdentityProvider(company.idp.entity_id, KeyPair(name="attacker")))
-    genuine = company.response(assertion_id="_genuine")
+    values = attributes() | {f"{AWS}Role": (*pairs(), f"{role_arn(account=OTHER)},{provider_arn(OTHER, 'mine')}")}
+    genuine = company.response(assertion_id="_genuine", attributes=values)
 
     def read(text: str, provider: SamlIdentityProvider, *more: Any) -> SamlAssertion:
         mine = read_response(text, SamlIdentityProvider(provider.entity_id, (company.idp.key.certificate,)), *more)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords import failed_attempts as attempts
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.stored_passwords import delete_password
+from iam_guard.authn.people.second_factors.factors import devices_of
 from iam_guard.authn.people.sign_in import Typed
-from iam_guard.authn.people.stored_passwords import delete_password, set_password
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.schema import login_profiles, password_policies
+from iam_guard.store.schema import login_profiles, mfa_devices, password_policies
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.passwords import set_password
 from tests.tables import table
 
 # --- a password --------------------------------------------------------------------------------------------------
@@ -34,6 +37,17 @@ def test_user_signs_in_and_is_the_caller(site: Site) -> None:
 def test_account_is_named_by_its_id_too(site: Site) -> None:
     answer = site.send("/signin/", account=ACCOUNT, username="ada", password=PASSWORD)
     assert answer.status_code == 303
+
+
+@table("typed", [f" {ACCOUNT} ", f"{ACCOUNT}\t", f"\N{NO-BREAK SPACE}{ACCOUNT}", " Acme "])
+def test_account_is_found_with_spaces_around_its_name(tmp_path: Path, typed: str) -> None:
+    """As browsers copy it. Refused sign-ins are recorded in the account, too, if its id was typed."""
+    site = Site(tmp_path)
+    assert site.send("/signin/", account=typed, username="ada", password="wrong").status_code == 400
+    account = site.records()[-1]["recipientAccountId"]
+    assert account == ACCOUNT
+    assert site.send("/signin/", account=typed, username="ada", password=PASSWORD).status_code == 303
+    site.guard.close()
 
 
 def test_root_signs_in_by_e_mail(site: Site) -> None:
@@ -235,6 +249,83 @@ def test_guesses_of_codes_end_the_sign_in(site: Site) -> None:
     site.now += timedelta(minutes=5)
     site.sign_in()
     assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
+
+
+USES: dict[str, Callable[[Site, str], dict[str, str]]] = {
+    "code": lambda site, _: {"path": "/signin/mfa", "mfa_code": site.code("ada")},
+    "recovery code": lambda _, recovery: {"path": "/signin/recovery", "recovery_code": recovery},
+}
+WRONG_USES: dict[str, dict[str, str]] = {
+    "code": {"path": "/signin/mfa", "mfa_code": "000000"},
+    "recovery code": {"path": "/signin/recovery", "recovery_code": "wrong"},
+}
+
+
+@table("kind", list(USES))
+def test_password_locks_no_factor_in_a_known_browser(tmp_path: Path, kind: str) -> None:
+    """In any other one it does, also in one in which only the password was used."""
+    folder = tmp_path / kind
+    folder.mkdir()
+    site = Site(folder)
+    site.sign_in()
+    recovery = site.enrol()
+    site.now += timedelta(minutes=2)
+    attacker = site.new_browser()
+    site.sign_in(browser=attacker)
+    for _ in range(6):
+        assert site.send(browser=attacker, **WRONG_USES[kind]).status_code == 400
+    for browser, expected in ((attacker, 400), (site.new_browser(), 400), (site.browser, 303)):
+        site.sign_in(browser=browser)
+        assert site.send(browser=browser, **USES[kind](site, recovery[0])).status_code == expected
+    site.guard.close()
+
+
+def test_password_alone_makes_no_browser_known(site: Site) -> None:
+    """Not even if it was all that the person had then: else each of many browsers would have a limit of its own."""
+    known = [site.new_browser() for _ in range(4)]
+    for browser in known:
+        site.sign_in(browser=browser)
+    site.sign_in()
+    site.enrol()
+    site.now += timedelta(minutes=2)
+    for browser in (*known, site.new_browser()):
+        site.sign_in(browser=browser)
+        site.send("/signin/mfa", browser, mfa_code="000000")
+    site.sign_in(browser=known[0])
+    assert site.send("/signin/mfa", known[0], mfa_code=site.code("ada")).status_code == 400
+    site.sign_in()
+    assert site.send("/signin/mfa", mfa_code=site.code("ada")).status_code == 303
+
+
+def test_new_secret_ends_the_limit_of_known_browsers(site: Site) -> None:
+    """A hundred wrong ones end there, too."""
+    site.sign_in()
+    for _ in range(attempts.MAX_FAILURES):
+        site.sign_in(password="wrong")
+        site.now += timedelta(hours=1)
+    site.now += timedelta(days=30)
+    assert site.sign_in().status_code == 400
+    assert site.sign_in(browser=site.new_browser()).status_code == 303
+    with site.store.write_transaction() as records:
+        assert set_password(records, PasswordHasher(8, 1), site.person("ada"), NEW_PASSWORD, 0) is None
+    assert site.sign_in(password=NEW_PASSWORD).status_code == 303
+
+
+def test_devices_of_others_do_not_hinder_an_app(site: Site) -> None:
+    """Devices at the path of a person's apps, from before it was reserved, and enabled by other users."""
+    path = f"/signin/{site.person('ada').owner}/"
+    with site.store.write_transaction() as records:
+        for number in range(1, 12):
+            name = f"APP-{number}" if number == 11 else f"app-{number}"
+            serial, owner = f"arn:aws:iam::{ACCOUNT}:mfa{path}{name}", site.person("bob").user_id
+            more = {"sealed": b"", "tags": {}, "created": 0, "enabled": 1, "for_root": False, "user_id": owner}
+            row = {"serial": serial, "account": ACCOUNT, "path": path, "name": name}
+            records.insert(mfa_devices, **row, folded=f"{path[1:]}app-{number}", **more)
+    site.sign_in()
+    assert site.enrol()
+    with site.store.read_transaction() as records:
+        [row] = devices_of(records, site.person("ada"))
+    assert row["name"] == "app-12"
 
 
 def test_factor_needs_permission(site: Site) -> None:

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from iam_guard.authn.people.sessions.federated_sessions import FederatedSessions
 from iam_guard.store.schema import (
     accounts,
     federated_sessions,
     identities,
     oidc_providers,
+    pending_sign_ins,
     saml_providers,
     sign_on_providers,
 )
@@ -114,3 +116,34 @@ def test_what_was_ended_meanwhile_gives_no_session(tmp_path: Path, provider: Oid
         assert "iam-guard-dev=" not in str(answer.headers.get_list("set-cookie"))
         assert sessions(choice.site) == 0
         assert choice.site.browser.get("/documents/7").status_code == 401
+
+
+LATE: dict[str, Callable[[Any], Any]] = {
+    **{name: ENDS[name] for name in ("role deleted", "sign-on provider removed", "identity provider deleted")},
+    "ended by the provider": lambda records: records.delete(pending_sign_ins),
+    "second factor not trusted any more": lambda records: records.update(
+        sign_on_providers, {"trusts_mfa": True}, account=ACCOUNT
+    ),
+}
+METADATA: dict[str, Callable[[Any], Any]] = {
+    "metadata replaced": lambda records: records.update(saml_providers, {"document": "<other/>"}, account=ACCOUNT)
+}
+LATE_CASES = [(way, end) for way, more in (("oidc", OF_OIDC), ("saml", METADATA)) for end in (*LATE, *more)]
+
+
+@pytest.mark.parametrize(("way", "end"), LATE_CASES)
+def test_what_ended_after_the_decision_gives_no_session(
+    tmp_path: Path, provider: OidcProvider, way: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role was decided already: the transaction that issues the session finds what it stands on again."""
+    choice, sign_in = WAYS[way](tmp_path, provider), FederatedSessions.sign_in
+
+    def late(*arguments: Any, **more: Any) -> Any:
+        with choice.site.store.write_transaction() as records:
+            assert (LATE | OF_OIDC | METADATA)[end](records)
+        return sign_in(*arguments, **more)
+
+    monkeypatch.setattr(FederatedSessions, "sign_in", late)
+    with closing(choice.site.guard):
+        assert choice.press().status_code == 400
+        assert sessions(choice.site) == 0

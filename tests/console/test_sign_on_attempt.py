@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from http.cookies import SimpleCookie
 
+import pytest
 from starlette.requests import Request
 
 from iam_guard.console.forms import MAX_NEXT
 from iam_guard.console.sign_on_attempt import MAX_COOKIE, SECONDS, SignOnAttempt, end_cookie, read_attempt, start_cookie
+from iam_guard.errors import StoreUnavailable
 from iam_guard.model.request import Call
 from iam_guard.store.sealing import Sealer
 from tests.tables import table
@@ -70,10 +72,16 @@ def test_cookie_contains_no_readable_secret() -> None:
         "A" * (MAX_COOKIE + 1),
         "####",
         "%22",
-        base64.urlsafe_b64encode(Sealer([b"o" * 32]).seal(b"[]", b"sign-on-attempt:1")).decode().rstrip("="),
         base64.urlsafe_b64encode(SEALER.seal(b'["oidc"]', b"known-browser:1")).decode().rstrip("="),
         cookie(SECURE).partition("=")[2][:-4] + "AAAA",
     ],
 )
 def test_other_value_is_no_attempt(value: str) -> None:
     assert read_attempt(SEALER, request(f"__Host-iam-guard-sign-on={value}"), SECURE, NOW) is None
+
+
+def test_attempt_of_an_unknown_key_is_an_outage() -> None:
+    """Perhaps another process has got a new key earlier."""
+    value = Sealer([b"o" * 32]).seal_text(b"[]", b"sign-on-attempt:1")
+    with pytest.raises(StoreUnavailable):
+        read_attempt(SEALER, request(f"__Host-iam-guard-sign-on={value}"), SECURE, NOW)

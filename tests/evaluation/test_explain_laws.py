@@ -26,7 +26,7 @@ from iam_guard.testing.cases import read_case
 from tests.oracle.generate import generate_case
 from tests.tables import table
 
-CASES = int(os.environ.get("IAM_GUARD_TEST_EXPLAINED_CASES", "2500"))
+CASES = int(os.environ.get("IAM_GUARD_TEST_EXPLAINED_CASES", "1000"))
 SHARDS = 5
 
 LAYERS = {

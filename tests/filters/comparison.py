@@ -21,6 +21,7 @@ from iam_guard import (
     compile_policies,
     filter_statement,
 )
+from iam_guard.model.arn import DEFAULT_LOCATION
 from iam_guard.model.context import Context, resource_values
 
 from .databases import loaded
@@ -49,6 +50,7 @@ class Reading(NamedTuple):
     @classmethod
     def of(cls, resource: Resource) -> Reading:
         """Return the reading of a resource, so that its values are converted once for many requests."""
+        resource = resource.at(DEFAULT_LOCATION)
         account = {} if resource.account is None else {"aws:resourceaccount": resource.account}
         return cls(resource.arn, resource.account, account | resource_values(resource.tags, resource.keys))
 

@@ -35,7 +35,7 @@ FIRST_SEED = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
 """The seed of the first case."""
 
 
-def case_count(*, in_ci: int = 20_000) -> int:
+def case_count(*, in_ci: int = 3_000) -> int:
     """Return the number of cases for each database: few with `--cases-of-each`, many in CI; a million take hours."""
     usual = 400 if tables.cases_of_each else in_ci if os.environ.get("CI") else 1_000
     return int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", usual))

@@ -33,7 +33,7 @@ UPPERCASE = [char for char in map(chr, range(sys.maxunicode + 1)) if char.lower(
 
 def _count() -> int:
     """Return the number of operands of a test."""
-    return max(20, case_count(in_ci=1_000) // 10)
+    return max(20, case_count(in_ci=500) // 10)
 
 
 def _text(rng: random.Random, characters: str, longest: int = 6) -> str:

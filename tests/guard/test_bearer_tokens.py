@@ -39,7 +39,7 @@ from iam_guard.errors import (
 from iam_guard.factory import guard_on
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.body_verification import EMPTY_HASH
@@ -639,9 +639,35 @@ def test_session_name_is_unique_to_the_subject() -> None:
     assert all(2 <= len(name) <= 64 for name in names)
 
 
+def test_subject_spelled_like_a_made_name_gets_another() -> None:
+    """And so on: no name of one subject is that of another."""
+    for subject in ("auth0|5f7c", "é", "x", "a b", "a" * 65, "|" * 80, "-", "a-b|c"):
+        names = [subject]
+        for _ in range(5):
+            names.append(session_name_of(names[-1]))
+        assert len(set(names)) == len(names)
+        assert all(2 <= len(name) <= 64 for name in names[1:])
+
+
+@table(
+    "subject",
+    [
+        "0123456789abcdef",
+        "run-0123456789abcdef",  # no subject but `run` could be named so, and that is a name itself
+        "a-b-0123456789ABCDEF",
+        "a-b-0123456789abcde",
+        "6a0a1c5c-95b4-4d0a-8f2c-1f6b8a4b1c11",
+        "-0123456789abcdef",
+        "a-b-0123456789abcdef0",
+    ],
+)
+def test_subject_that_no_other_can_be_named_like_is_kept(subject: str) -> None:
+    assert session_name_of(subject) == subject
+
+
 def test_missing_oidc_extra_is_reported_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the name of the extra to install."""
-    import iam_guard.authn.token_verifier as verifier
+    import iam_guard.authn.tokens.token_verifier as verifier
 
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name)

@@ -22,12 +22,12 @@ from botocore.credentials import Credentials
 
 from iam_guard import Guard, Principal, Service
 from iam_guard.audit.trail import Trail
-from iam_guard.authn import sigv4
 from iam_guard.authn.api_key import format_key
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.signatures import sigv4
 from iam_guard.errors import CredentialError, IamGuardError, InvalidClientTokenId
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.web.body_verification import EMPTY_HASH
 from tests.audit.list_sink import ListSink
 from tests.guard.test_sessions import ADA, ID, KEY, NOW, World, request_with, seed

@@ -76,8 +76,10 @@ def guards(trail: Path) -> Iterator[tuple[Guard, Guard]]:
     """A guard without a loader of resources, and one with it."""
     seed = trail.with_name("iam.json")
     seed.write_text(json.dumps(SEED))
-    without = open_guard(seed, services=[Service("docs")], audit=str(trail), audit_condition_keys=["docs:*", "aws:*"])
-    loading = open_guard(seed, services=[Service("docs")], audit="", resources=LOADED)
+    without = open_guard(
+        seed, services=[Service("docs")], audit=str(trail), audit_condition_keys=["docs:*", "aws:*"], epoch_poll=3600.0
+    )
+    loading = open_guard(seed, services=[Service("docs")], audit="", resources=LOADED, epoch_poll=3600.0)
     yield without, loading
     without.close()
     loading.close()

@@ -25,15 +25,15 @@ from iam_guard.factory import guard_on
 from iam_guard.model.account import AccountState
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
-from iam_guard.store import resource_statements as statements
-from iam_guard.store.engine import writing
+from iam_guard.store.database.engine import writing
 from iam_guard.store.open_store import init_store
+from iam_guard.store.policies import resource_statements as statements
 from iam_guard.store.schema import accounts, identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.store.databases import SEALING_KEY, do_without, find_server
 
-ROUNDS = max(2, int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", "1000")) // 100)
+ROUNDS = max(2, int(os.environ.get("IAM_GUARD_TEST_FILTER_CASES", "1000")) // 250)
 FIRST = int(os.environ.get("IAM_GUARD_TEST_FILTER_SEED", "1"))
 ACME, GLOBEX, INITECH = "111122223333", "444455556666", "777788889999"
 ACTION = "docs:GetDocument"
@@ -161,7 +161,7 @@ class World:
 
 @contextmanager
 def opened(way: str, folder: Path) -> Iterator[World]:
-    settings = Settings(epoch_poll=0.0, sealing_keys=(SEALING_KEY,))
+    settings = Settings(epoch_poll=0.0, sealing_keys=(SEALING_KEY,), postgresql_schema="iam")
     if way == "joined-postgresql":
         server = find_server()
         if isinstance(server, str):
@@ -169,9 +169,7 @@ def opened(way: str, folder: Path) -> Iterator[World]:
             return
         url = server.create()
         engine = create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(text("CREATE SCHEMA iam"))
-        store = init_store(f"{url}?options=-csearch_path%3Diam", settings)
+        store = init_store(url, settings)
     else:
         url = f"sqlite:///{folder}/iam-guard.db"
         store = init_store(url, settings)

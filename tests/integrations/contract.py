@@ -35,7 +35,7 @@ from websockets.sync.client import connect
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.testing.route_measurement import RouteMeasurement
+from iam_guard.testing.coverage.route_measurement import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
     ACME,
@@ -96,9 +96,10 @@ class Adapter:
 
 
 def needed(*modules: str) -> None:
-    """Skip the tests of an adapter if its framework is not installed; fail in CI."""
+    """Skip the tests of an adapter if its framework is not installed; fail in CI, unless the Makefile left it out."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing and "CI" in os.environ:
+    left_out = os.environ.get("IAM_GUARD_TEST_WITHOUT")
+    if missing and "CI" in os.environ and left_out not in modules:
         pytest.fail(f"not installed: {', '.join(missing)}", pytrace=False)
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)

@@ -17,17 +17,17 @@ from websockets.sync.client import connect
 
 from iam_guard import Guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.person import find_person
-from iam_guard.authn.session_cookie import DEVELOPMENT_COOKIE, clear_cookie, csrf_token
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE, clear_cookie, csrf_token
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.web.sign_in_redirect import STEP_UP
+from iam_guard.web.browser.sign_in_redirect import STEP_UP
 from tests.integrations.application import ACME, ARN, RITAS_API_KEY, docs, ran, resources, seed
 from tests.integrations.scenarios import user
-from tests.signed_in import give_password
+from tests.signed_in import give_password, issue_session
 
 CLEARED = clear_cookie(DEVELOPMENT_COOKIE)
 RECENT = 6 * 3600
@@ -51,6 +51,7 @@ class _Row(NamedTuple):
 
 def _rows(origin: str, csrf: str) -> list[_Row]:
     own, ada, bad = {"origin": origin}, user("ada"), "A" * 43
+    after = "/signin?next=%2Fdocuments%2F7%3Fa%3Db"
     return [
         _Row("GET", "/documents/7", {}, 200, ada),
         _Row("GET", "/shared/plan", {}, 200, ada),
@@ -72,7 +73,7 @@ def _rows(origin: str, csrf: str) -> list[_Row]:
         _Row("GET", "/documents/7", {}, 401, cookie=bad, clears=True),
         _Row("GET", "/shared/open", {}, 401, cookie=bad, clears=True),
         _Row("PUT", "/documents/7", own, 401, cookie=bad, clears=True),
-        _Row("GET", "/documents/7?a=b", PAGE, 303, None, bad, True, "/signin?next=%2Fdocuments%2F7%3Fa%3Db"),
+        _Row("GET", "/documents/7?a=b", PAGE, 303, None, bad, True, f"{after}&reason=expired"),
         _Row("GET", "/documents/7", PAGE, 303, None, None, False, "/signin?next=%2Fdocuments%2F7"),
         _Row("GET", "/by-hand/7", PAGE, 303, None, None, False, "/signin?next=%2Fby-hand%2F7"),
         _Row("GET", "/documents/7", {}, 401, cookie=None),
@@ -149,9 +150,7 @@ def _issue(guard: Guard, name: str, mfa_at: datetime | None) -> tuple[str, Brows
         person = find_person(records, "aws", account=ACME, name=name)
     assert person is not None
     give_password(guard, person)
-    return guard.people.browser_sessions.issue(
-        person, methods=["password"], mfa_at=mfa_at, address="127.0.0.1", user_agent="test"
-    )
+    return issue_session(guard, person, mfa_at=mfa_at, address="127.0.0.1", user_agent="test")
 
 
 def _check(row: _Row, address: str, token: str) -> None:

@@ -24,7 +24,7 @@ FRAMEWORK_MODULES = {
     "iam_guard.web.asgi.bridge",
     "iam_guard.web.call_context",
     "iam_guard.web.endpoints",
-    "iam_guard.web.mapped_route",
+    "iam_guard.web.route_maps.mapped_route",
     "iam_guard.web.refusal",
     "iam_guard.web.requirement",
     "iam_guard.model.principal",
@@ -92,7 +92,7 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
             1,
             PUBLIC
             | {f"iam_guard.web.{name}" for name in ("call_context", "endpoints", "requirement")}
-            | {"iam_guard.guard.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
+            | {"iam_guard.administration.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
         ),
         ("aiohttp", 4, PUBLIC | FRAMEWORK_MODULES),
         # Django needs `apps`, REST framework is optional, the guard may be opened in any thread

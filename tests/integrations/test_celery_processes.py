@@ -110,8 +110,8 @@ class Farm:
         return sent
 
     @contextmanager
-    def running(self, *command: str, stop: int = signal.SIGTERM, **more: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a program of Celery; its output is in the file `log` at the end."""
+    def running(self, *command: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a program of Celery, in a process group of its own; its output is in the file `log` at the end."""
         arguments = [sys.executable, "-m", "celery", "-A", "tasks", *command]
         path = os.pathsep.join([str(self.folder), self.environment.get("PYTHONPATH", "")])
         with (self.folder / "log").open("a") as log:
@@ -122,11 +122,12 @@ class Farm:
                 stdout=log,
                 stderr=log,
                 text=True,
+                start_new_session=True,
             )
             try:
                 yield process
             finally:
-                process.send_signal(stop)
+                process.terminate()
                 process.wait(120)
 
     def decisions(self) -> list[dict[str, Any]]:
@@ -199,8 +200,9 @@ def test_task_of_a_killed_process_is_delivered_again(farm: Farm, once: bool) -> 
         farm.app.send_task, _ = Celery.send_task.__get__(farm.app), farm.app.send_task
         guard_tasks(farm.app, farm.guard, once=True)
         result = farm.send("user1", "crash", str(farm.folder / "crashed"))
-    with farm.running("worker", "-P", "prefork", "-c", "1"):
+    with farm.running("worker", "-P", "prefork", "-c", "1") as worker:
         found = answer(result)
+        os.killpg(worker.pid, signal.SIGKILL)  # a killed pool process can keep a lock that Celery's shutdown waits for
     refused = "InvalidClientTokenId: the sealed principal was opened before, and opens once"
     assert found == (refused if once else "user1")
 

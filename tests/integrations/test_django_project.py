@@ -31,7 +31,7 @@ from iam_guard_django.views import inventory  # noqa: E402
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
 from iam_guard import Guard, current_principal, open_guard, requires  # noqa: E402
 from iam_guard.audit.consumer.reader import read  # noqa: E402
-from iam_guard.authn.chunked import MIN_CHUNK_SIZE  # noqa: E402
+from iam_guard.authn.signatures.chunked import MIN_CHUNK_SIZE  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs, received  # noqa: E402

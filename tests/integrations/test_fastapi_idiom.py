@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,7 @@ from iam_guard import (  # noqa: E402
 )
 from iam_guard.audit.consumer.reader import read  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
+from iam_guard.web.endpoints import endpoint_row, unguarded_message  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_fastapi import by_decorators, by_dependencies  # noqa: E402
 from tests.tables import table  # noqa: E402
@@ -600,3 +601,32 @@ def test_body_with_a_scope_member_is_not_a_request(guard: Guard, sign: Sign) -> 
     headers = {**sign(ADA, "POST", "/loaded/7", body=body), "content-type": "application/json"}
     answer = TestClient(app).post("/loaded/7", content=body, headers=headers)
     assert answer.json() == [7, f"{ARN}document/7"]
+
+
+MAY_READ = guarded("docs:GetDocument")
+
+
+async def by_default(caller: Any = MAY_READ) -> None: ...
+
+
+async def by_annotation(caller: Annotated[Any, MAY_READ]) -> None: ...
+
+
+def test_guard_without_depends_is_explained() -> None:
+    """FastAPI takes it for a default or an annotation, and never calls it."""
+    for handler in (by_default, by_annotation):
+        message = unguarded_message([endpoint_row("/", ("GET",), "handler", handler)])
+        assert "wrap the guard of the parameter `caller` of handler in `Depends(…)`" in message
+        assert "decorator" not in message
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_generator_error_names_streaming_responses(is_async: bool) -> None:
+    def rows() -> Iterator[bytes]:
+        yield b""
+
+    async def async_rows() -> AsyncIterator[bytes]:
+        yield b""
+
+    with pytest.raises(ConfigurationError, match="`StreamingResponse` in FastAPI and Starlette"):
+        Service("docs").requires("ListDocuments")(async_rows if is_async else rows)

@@ -38,6 +38,7 @@ class Document(Base):
 
 
 docs = Service("docs")
+docs.declare_action("GetDocument")
 docs.resource_type("document", "document/{id}", model=Document, account=ACME, keys={"docs:Kind": Document.kind})
 may_list = guarded("ListDocuments", service=docs)
 Permitted = Annotated[Select[Document], Depends(permitted(select(Document), "docs:GetDocument"))]

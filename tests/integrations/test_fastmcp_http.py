@@ -9,10 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from fastmcp import Client, Context, FastMCP
-from fastmcp.client.transports import StreamableHttpTransport
-from iam_guard_fastmcp import GuardTools, guarded_http_app
-from mcp_types import ToolListChangedNotification
 from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import Mount
@@ -20,10 +16,19 @@ from starlette.routing import Mount
 from iam_guard import Guard, GuardMiddleware, current_principal, public
 from iam_guard.errors import ConfigurationError
 from tests.integrations.application import Barrier
-from tests.integrations.fastmcp_library import CALLERS, arn, docs, key_of, library, records, refused, run
-from tests.integrations.fastmcp_library import guard as guard
+from tests.integrations.contract import needed
 from tests.serving import serving
 from tests.tables import table
+
+needed("fastmcp", "iam_guard_fastmcp")
+
+from fastmcp import Client, Context, FastMCP  # noqa: E402
+from fastmcp.client.transports import StreamableHttpTransport  # noqa: E402
+from iam_guard_fastmcp import GuardTools, guarded_http_app  # noqa: E402
+from mcp_types import ToolListChangedNotification  # noqa: E402
+
+from tests.integrations.fastmcp_library import CALLERS, arn, docs, key_of, library, records, refused, run  # noqa: E402
+from tests.integrations.fastmcp_library import guard as guard  # noqa: E402
 
 STATEFUL = {"authorization": "", "content-type": "application/json", "accept": "application/json, text/event-stream"}
 barrier = Barrier()
@@ -147,7 +152,7 @@ def test_message_without_credential_is_unauthorized(guard: Guard) -> None:
         assert f'resource_metadata="{metadata}"' in answer.headers["www-authenticate"]
         document = httpx.get(address.removesuffix("/mcp") + "/.well-known/oauth-protected-resource/mcp").json()
         assert document["resource"] == "https://mcp.example.com/mcp"
-        assert document["authorization_servers"] == ["https://id.example.com/"]
+        assert document["authorization_servers"] == ["https://id.example.com"]
     denied = records(guard)[-1]
     assert (denied["eventName"], denied["errorCode"]) == ("Connect", "MissingAuthenticationToken")
 

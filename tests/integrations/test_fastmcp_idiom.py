@@ -7,16 +7,22 @@ import contextlib
 from typing import Any, Final
 
 import pytest
-from fastmcp import Client, FastMCP
-from fastmcp.exceptions import McpError, ToolError
-from fastmcp.server.middleware import Middleware, MiddlewareContext
-from fastmcp.server.middleware.caching import ResponseCachingMiddleware
-from iam_guard_fastmcp import GuardTools
-from mcp_types import INTERNAL_ERROR
 
 from iam_guard import Guard, public
 from iam_guard.errors import ConfigurationError
-from tests.integrations.fastmcp_library import (
+from tests.integrations.contract import needed
+from tests.tables import table
+
+needed("fastmcp", "iam_guard_fastmcp")
+
+from fastmcp import Client, FastMCP  # noqa: E402
+from fastmcp.exceptions import McpError, ToolError  # noqa: E402
+from fastmcp.server.middleware import Middleware, MiddlewareContext  # noqa: E402
+from fastmcp.server.middleware.caching import ResponseCachingMiddleware  # noqa: E402
+from iam_guard_fastmcp import GuardTools  # noqa: E402
+from mcp_types import INTERNAL_ERROR  # noqa: E402
+
+from tests.integrations.fastmcp_library import (  # noqa: E402
     ACME,
     arn,
     docs,
@@ -25,10 +31,9 @@ from tests.integrations.fastmcp_library import (
     refused,
     run,
 )
-from tests.integrations.fastmcp_library import (
+from tests.integrations.fastmcp_library import (  # noqa: E402
     guard as guard,
 )
-from tests.tables import table
 
 # --- lists -----------------------------------------------------------------------------------------------------------
 

@@ -9,22 +9,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fastmcp import Client, Context, FastMCP
-from fastmcp.client.elicitation import ElicitResult
-from fastmcp.exceptions import McpError, ToolError
-from fastmcp.server import create_proxy
-from fastmcp.server.transforms import ToolTransform
-from fastmcp.server.transforms.search import RegexSearchTransform
-from fastmcp.tools import Tool
-from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig
-from iam_guard_fastmcp import GuardTools
 
 from iam_guard import Guard, Principal, Service, current_principal, public
 from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import Credential, Issued
-from tests.integrations.fastmcp_library import arn, docs, library, records, refused, run
-from tests.integrations.fastmcp_library import guard as guard
+from tests.integrations.contract import needed
 from tests.tables import table
+
+needed("fastmcp", "iam_guard_fastmcp")
+
+from fastmcp import Client, Context, FastMCP  # noqa: E402
+from fastmcp.client.elicitation import ElicitResult  # noqa: E402
+from fastmcp.exceptions import McpError, ToolError  # noqa: E402
+from fastmcp.server import create_proxy  # noqa: E402
+from fastmcp.server.transforms import ToolTransform  # noqa: E402
+from fastmcp.server.transforms.search import RegexSearchTransform  # noqa: E402
+from fastmcp.tools import Tool  # noqa: E402
+from fastmcp.tools.tool_transform import ArgTransformConfig, ToolTransformConfig  # noqa: E402
+from iam_guard_fastmcp import GuardTools  # noqa: E402
+
+from tests.integrations.fastmcp_library import arn, docs, library, records, refused, run  # noqa: E402
+from tests.integrations.fastmcp_library import guard as guard  # noqa: E402
 
 
 def outer_server(guard: Guard, name: str = "rita", **options: Any) -> FastMCP:

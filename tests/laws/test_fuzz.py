@@ -148,7 +148,7 @@ def near_json(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> str:
 
 
 @pytest.mark.parametrize("type", PolicyType)
-@fuzz(25)
+@fuzz(12)
 @given(data=st.data())
 def test_any_text_is_parsed_or_refused(type: PolicyType, data: st.DataObject) -> None:
     """G-10, N-9: as text and as bytes."""
@@ -158,7 +158,7 @@ def test_any_text_is_parsed_or_refused(type: PolicyType, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("type", PolicyType)
-@fuzz(25)
+@fuzz(12)
 @given(data=st.data())
 def test_any_value_is_parsed_or_refused(type: PolicyType, data: st.DataObject) -> None:
     """G-16, N-9: JSON values, nearly valid policies, and values that are not JSON."""
@@ -189,7 +189,7 @@ def check_deciding(authorizer: Authorizer, request: AccessRequest) -> None:
 
 
 @pytest.mark.parametrize("type", ARGUMENTS)
-@fuzz(100)
+@fuzz(50)
 @given(data=st.data())
 def test_any_request_is_decided_and_explained(type: PolicyType, data: st.DataObject) -> None:
     """C-45, E-6: a decision with a message and an explanation, for any policy and request."""
@@ -214,7 +214,7 @@ def test_value_that_raises_denies(lazy: Any, effect: str) -> None:
     assert "could not be evaluated" in decision.explain().text()
 
 
-@fuzz(150)
+@fuzz(75)
 @given(st.sampled_from(sorted(ARGUMENTS)), ODD_VALUES, st.booleans())
 def test_any_argument_is_compiled_or_refused(type: PolicyType, value: Any, is_bare: bool) -> None:
     """N-9: also in place of a list of documents or levels."""
@@ -242,7 +242,7 @@ JSON_ODD = json_values() | st.sampled_from(["\ud800", 1e400, 10**400, "", [], {}
 CASES = nearly(st.just(PLAIN), JSON_ODD)
 
 
-@fuzz(120)
+@fuzz(60)
 @given(st.lists(near_json(CASES) | TEXTS | st.just("{" * 9000) | st.just(" \t\r"), max_size=6))
 def test_each_line_has_an_answer(lines: list[str]) -> None:
     """N-9: one for each non-empty line, in order, and the same from the command; each is JSON in one line."""
@@ -291,7 +291,7 @@ def near_yaml(draw: st.DrawFn) -> str:
     return dump[:cut] + draw(TEXTS | st.sampled_from([*words, "&a [*a]"])) + dump[again:]
 
 
-@fuzz(150)
+@fuzz(75)
 @given(TEXTS | near_yaml() | st.text("-: \n[]{}&*a!?|>'\"%@`#,<0.~t", max_size=30))
 def test_any_yaml_is_cases_or_refused(text: str) -> None:
     """G-10: each entry has an answer, and the run of the file a result."""
@@ -329,7 +329,7 @@ STEPS: dict[str, st.SearchStrategy[tuple[list[Any], dict[str, Any]]]] = {
 }
 
 
-@fuzz(200)
+@fuzz(100)
 @given(data=st.data())
 def test_builder_creates_valid_documents_or_refuses(data: st.DataObject) -> None:
     """G-13: parsing a built document returns an equal one."""
@@ -347,7 +347,7 @@ def test_builder_creates_valid_documents_or_refuses(data: st.DataObject) -> None
         assert parse(built.to_json(), type).digest == built.document.digest
 
 
-@fuzz(50)
+@fuzz(25)
 @given(TEXTS)
 def test_any_text_can_be_a_literal(text: str) -> None:
     """V-14."""

@@ -16,7 +16,7 @@ from tests.tables import table
 
 Case = dict[str, Any]
 
-CASES = 1500
+CASES = 600
 
 
 def decided(case: Case) -> Decision | None:

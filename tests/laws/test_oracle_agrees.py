@@ -11,7 +11,7 @@ from tests.oracle.decide import decide
 from tests.oracle.generate import generate_case
 from tests.tables import table
 
-CASES = int(os.environ.get("IAM_GUARD_TEST_ORACLE_CASES", "10000"))
+CASES = int(os.environ.get("IAM_GUARD_TEST_ORACLE_CASES", "4000"))
 SHARDS = 10
 
 

@@ -241,6 +241,7 @@ def test_check_reports_the_finding(type: PolicyType, document: dict[str, Any], c
         (IDENTITY, policy(Resource=["arn:aws:sqs", "arn:*:s3:::b", "arn:aws:iam::*:*", "arn:aws:iam::*:role/x"])),
         (IDENTITY, policy(Resource="arn:aws:s3:::b/${aws:username, 'nobody'}/${*}${?}${$}")),
         (IDENTITY, when("StringEquals", "aws:username", ["${aws:PrincipalTag/x}", "${*}", "5$", "{x}"])),
+        (IDENTITY, when("StringEquals", "aws:username", ["${aws:PrincipalTag/x, '{c}'}", "${aws:userid, 'a}b'}"])),
         (IDENTITY, when("StringLike", "aws:username", ["a*", "b?"])),
         (IDENTITY, when("ArnLike", "aws:PrincipalArn", ["arn:aws:iam::*:role/*", "${aws:SourceArn}"])),
         (IDENTITY, when("NumericLessThan", "s3:max-keys", "-1.50")),

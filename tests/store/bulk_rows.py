@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from iam_guard.store.engine import writing
+from iam_guard.store.database.engine import writing
 from iam_guard.store.schema import access_keys
 from iam_guard.store.sql_store import SqlStore, access_key_context
 
@@ -41,6 +41,7 @@ def fill(store: SqlStore, users: int) -> None:
     to_json = "CAST({} AS JSON)" if store.engine.dialect.name == "postgresql" else "{}"
     with writing(store.engine) as connection:
         if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL search_path TO iam_guard"))
             connection.execute(text(_TRUSTED))
         for table, rows in _ROWS:
             rows = rows.replace("<numbers>", _NUMBERS.format(users)).replace("<bindings>", to_json.format(_BINDINGS))

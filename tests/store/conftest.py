@@ -9,16 +9,15 @@ import pytest
 from sqlalchemy import Engine
 
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.engine import make_engine
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store, open_database
-from iam_guard.store.policy_changes import InlinePolicy, PolicyChanges
-from iam_guard.store.policy_overlay import OverlaidStore
+from iam_guard.store.policies.policy_changes import InlinePolicy, PolicyChanges
+from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import Store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.seed_follower import FollowedSeedStore
+from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
-from tests.store.databases import SEALING_KEY, Server, do_without, find_server
+from tests.store.databases import SEALING_KEY, Server, do_without, find_server, store_engine
 
 SEED = """
 version: 1
@@ -250,7 +249,7 @@ def open_engine() -> Iterator[Callable[[str], Engine]]:
     engines: list[Engine] = []
 
     def opened(url: str) -> Engine:
-        engines.append(make_engine(url))
+        engines.append(store_engine(url))
         return engines[-1]
 
     yield opened

@@ -12,15 +12,16 @@ import subprocess
 import sys
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from iam_guard.errors import IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store import schema
-from iam_guard.store.builtin import insert_initial_rows
-from iam_guard.store.engine import closed_on_error, make_engine, reading, writing
+from iam_guard.store.database.engine import closed_on_error, make_engine, reading, writing
+from iam_guard.store.database.postgresql_schema import found_schema, use_own_schema
+from iam_guard.store.database.time_limits import PATIENT_SECONDS, silence
 from iam_guard.store.open_store import init_store
-from iam_guard.store.time_limits import PATIENT_SECONDS, silence
+from iam_guard.store.policies.builtin import insert_initial_rows
 
 VARIABLE = "IAM_GUARD_TEST_POSTGRES"
 USUAL = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
@@ -51,7 +52,7 @@ class Server:
     def take_back(self, url: str) -> None:
         """Reset a lent database; to drop it and create another would take ten times as long."""
         self.cut(url)
-        engine = make_engine(url)
+        engine = store_engine(url)
         with writing(engine, patient=True) as connection:
             for table in reversed(schema.metadata.sorted_tables):
                 connection.execute(table.delete())
@@ -93,6 +94,14 @@ class Server:
         for url in list(self._created):
             self.drop(url)
         self._engine.dispose()
+
+
+def store_engine(url: str) -> Engine:
+    """Return an engine whose statements name the schema that has the store, if it has one of its own."""
+    engine, own = make_engine(url), Settings().postgresql_schema
+    if engine.dialect.name == "postgresql" and found_schema(engine, own) is not None:
+        use_own_schema(engine, own)
+    return engine
 
 
 def find_server() -> Server | str:

@@ -14,11 +14,11 @@ from iam_guard.model.credential import FederatedOrigin, Session
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.policy.parser import parse
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.last_used_rows import SessionUse
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.credentials.last_used_rows import SessionUse
+from iam_guard.store.credentials.session_tokens import session_row
 from iam_guard.store.protocol import AccountRecord, SourceStore, Store, StoredPolicy
 from iam_guard.store.schema import browser_sessions, federated_sessions, identities
-from iam_guard.store.session_tokens import session_row
 
 ACME, GLOBEX, MANAGEMENT, OUTSIDE = "111122223333", "444455556666", "999900000000", "555566667777"
 ALICE = f"arn:aws:iam::{ACME}:user/staff/alice"

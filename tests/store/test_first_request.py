@@ -23,12 +23,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service
+from iam_guard.administration.api_keys import ApiKeys
 from iam_guard.audit.trail import Trail
-from iam_guard.guard.api_keys import ApiKeys
 from iam_guard.model.credential import Session
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink

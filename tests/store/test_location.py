@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.store.engine import make_engine
+from iam_guard.store.database.engine import make_engine
 from iam_guard.store.location import database_file, is_in_memory, store_file, store_name
 from tests.tables import table
 

@@ -20,45 +20,61 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store import migrations, schema
-from iam_guard.store.builtin import MANAGED
-from iam_guard.store.engine import reading, writing
+from iam_guard.store.database.engine import reading, writing
+from iam_guard.store.database.postgresql_schema import schema_of, use_own_schema
 from iam_guard.store.identifiers import entity_digest
 from iam_guard.store.migrations import is_current, steps, upgrade
 from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.policies.builtin import MANAGED, insert_missing_policies
 from tests.store.databases import SEALING_KEY
 
 STORES = Path(__file__).parent / "stores"
 """Stores of the tests' seed as each released schema wrote them: `SCHEMA-DATABASE.sql`."""
-BASELINE, LATEST, NEXT = "0004", "0014", "0015"
+BASELINE, LATEST, NEXT = "0004", "0018", "0019"
+
+SIGN_ON_PROVIDERS = (
+    "INSERT INTO oidc_providers (id, account, url, client_ids, thumbprints, tags, created)"
+    " VALUES ('P1', '111122223333', 'id.example.com', '[]', '[]', '[]', 1)",
+    "INSERT INTO saml_providers (id, account, name, folded, document, tags, created)"
+    " VALUES ('P2', '111122223333', 'idp', 'idp', '', '[]', 1)",
+    "INSERT INTO sign_on_providers (id, account, name, folded, oidc_provider_id, scopes, roles, trusts_mfa, created)"
+    " VALUES ('oidc', '111122223333', 'oidc', 'oidc', 'P1', '[]', '[]', '0', 1)",
+    "INSERT INTO sign_on_providers (id, account, name, folded, saml_provider_id, scopes, roles, trusts_mfa, created)"
+    " VALUES ('saml', '111122223333', 'saml', 'saml', 'P2', '[]', '[]', '0', 1)",
+)
 
 
-@pytest.fixture(params=["memory", "postgresql"])
+@pytest.fixture(params=["memory", "postgresql", "own schema"])
 def engine(request: pytest.FixtureRequest, open_engine: Callable[[str], Engine]) -> Engine:
-    """The engine of an empty database."""
-    return open_engine("sqlite://" if request.param == "memory" else request.getfixturevalue("bare_postgresql"))
+    """The engine of an empty database, on PostgreSQL also with a schema of its own."""
+    engine = open_engine("sqlite://" if request.param == "memory" else request.getfixturevalue("bare_postgresql"))
+    if request.param == "own schema":
+        use_own_schema(engine, "iam_guard")
+    return engine
 
 
 def tables(engine: Engine) -> set[str]:
     with reading(engine) as connection:
-        return set(inspect(connection).get_table_names()) - {"alembic_version"}
+        return set(inspect(connection).get_table_names(schema_of(connection))) - {"iam_guard_version"}
 
 
 def described(engine: Engine) -> dict[str, dict[str, list[str]]]:
     """Return what the database itself reports about our tables."""
     kinds = ("columns", "foreign_keys", "unique_constraints", "check_constraints", "indexes")
     found: dict[str, dict[str, list[str]]] = {}
-    for table in {*tables(engine), "alembic_version"}:
+    for table in {*tables(engine), "iam_guard_version"}:
         with reading(engine) as connection:
-            inspector = inspect(connection)
-            found[table] = {kind: sorted(map(_plain, getattr(inspector, f"get_{kind}")(table))) for kind in kinds}
-            found[table]["primary_key"] = [_plain(inspector.get_pk_constraint(table))]
+            inspector, own = inspect(connection), schema_of(connection)
+            found[table] = {kind: sorted(map(_plain, getattr(inspector, f"get_{kind}")(table, own))) for kind in kinds}
+            found[table]["primary_key"] = [_plain(inspector.get_pk_constraint(table, own))]
     return found
 
 
 def _plain(facts: Mapping[str, object]) -> str:
     """Return facts as text; PostgreSQL writes the casts of a check in another way once it was dumped."""
     options = {name: str(value) for name, value in dict(facts.get("dialect_options") or {}).items()}  # type: ignore[call-overload]
-    described = sorted({**facts, "dialect_options": options}.items())
+    named = {name: value for name, value in facts.items() if name != "referred_schema"}
+    described = sorted({**named, "dialect_options": options}.items())
     return re.sub(r"::(character varying|text)(\[\])?|[()\[\]]", "", repr(described))
 
 
@@ -70,6 +86,10 @@ def restore(engine: Engine, version: str) -> None:
     if engine.dialect.name == "sqlite":
         driver.executescript(f"PRAGMA foreign_keys=OFF; {text} PRAGMA foreign_keys=ON;")
     else:
+        with reading(engine) as opened:
+            own = schema_of(opened)
+        if own is not None:
+            text = f"CREATE SCHEMA {own};" + text.replace("public.", f"{own}.")
         driver.execute(text)
         driver.commit()
     connection.close()
@@ -83,8 +103,12 @@ def test_created_schema_equals_declared_schema(engine: Engine) -> None:
     assert not upgrade(engine)
     assert tables(engine) == set(schema.metadata.tables)
     with reading(engine) as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, schema.metadata) == []
+        own = schema_of(connection)
+        options = {"compare_type": True, "compare_server_default": True, "version_table": migrations.VERSION.name}
+        options["version_table_schema"] = own
+        context = MigrationContext.configure(connection, opts=options)
+        if own is None:
+            assert compare_metadata(context, schema.metadata) == []
         assert context.get_current_revision() == LATEST
         assert connection.execute(select(schema.meta.c.epoch)).scalar_one() == 1
 
@@ -131,18 +155,31 @@ def test_existing_saml_providers_get_their_digests(engine: Engine) -> None:
         "without": '<X><Y entityID="other"/></X>',
     }
     restore(engine, BASELINE)
-    common = {"account": "111122223333", "tags": "[]", "created": 1}
-    insert = text(
-        "INSERT INTO saml_providers (id, account, name, folded, document, tags, created)"
-        " VALUES (:id, :account, :id, :id, :document, :tags, :created)"
-    )
+    common = {"account": "111122223333", "tags": [], "created": 1}
     with writing(engine) as connection:
         for id, document in documents.items():
-            connection.execute(insert, {"id": id, "document": document, **common})
+            connection.execute(
+                schema.saml_providers.insert().values(id=id, name=id, folded=id, document=document, **common)
+            )
     upgrade(engine)
     with reading(engine) as connection:
         found = connection.execute(select(schema.saml_providers.c.id, schema.saml_providers.c.entity_digest)).all()
     assert dict(map(tuple, found)) == {"read": entity_digest(entity), "cut off": None, "without": None}
+
+
+def test_existing_sign_on_providers_keep_the_common_redirect(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of OIDC: their identity providers know no other address."""
+    restore(engine, BASELINE)
+    with monkeypatch.context() as earlier, writing(engine) as connection:
+        earlier.setattr(steps, "_to_head", lambda revision, _: steps._script()._upgrade_revs("0014", revision))
+        steps.upgrade_to_head(connection)
+        for statement in SIGN_ON_PROVIDERS:
+            connection.execute(text(statement))
+    assert upgrade(engine)
+    columns = schema.sign_on_providers.c
+    with reading(engine) as connection:
+        found = connection.execute(select(columns.id, columns.has_common_redirect)).all()
+    assert dict(map(tuple, found)) == {"oidc": True, "saml": None}
 
 
 def test_existing_accounts_are_active_and_found_in_any_case(engine: Engine) -> None:
@@ -150,10 +187,10 @@ def test_existing_accounts_are_active_and_found_in_any_case(engine: Engine) -> N
     restore(engine, BASELINE)
     with writing(engine) as connection:
         connection.execute(
-            text("INSERT INTO accounts (id, name, email, created) VALUES (:id, :name, :email, 1)"),
+            schema.accounts.insert(),
             [
-                {"id": "888800000001", "name": "Globex", "email": " Root@Globex.example"},
-                {"id": "888800000002", "name": "Umbrella", "email": None},
+                {"id": "888800000001", "name": "Globex", "email": " Root@Globex.example", "created": 1},
+                {"id": "888800000002", "name": "Umbrella", "email": None, "created": 1},
             ],
         )
     upgrade(engine)
@@ -171,9 +208,21 @@ def test_existing_accounts_are_active_and_found_in_any_case(engine: Engine) -> N
 def test_store_of_before_the_first_release_is_refused(engine: Engine, number: str) -> None:
     upgrade(engine)
     with writing(engine) as connection:
-        connection.execute(migrations._VERSION.update().values(version_num=number))
+        connection.execute(migrations.VERSION.update().values(version_num=number))
     with pytest.raises(ConfigurationError, match=f"expected a store with schema {BASELINE} or newer, got `{number}`"):
         upgrade(engine)
+
+
+def test_older_backup_over_a_newer_store_is_refused(engine: Engine) -> None:
+    """Its number is older than its tables; nothing is changed."""
+    upgrade(engine)
+    with writing(engine) as connection:
+        connection.execute(migrations.VERSION.update().values(version_num="0012"))
+    with pytest.raises(ConfigurationError, match="got some of a newer one: restore backups into an empty database"):
+        upgrade(engine)
+    with reading(engine) as connection:
+        assert connection.execute(select(migrations.VERSION.c.version_num)).scalar_one() == "0012"
+        assert connection.execute(select(schema.meta.c.epoch)).scalar_one() == 1
 
 
 def test_next_migration_runs_once(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +254,22 @@ def test_new_store_has_the_policies_of_aws(engine: Engine) -> None:
         control = connection.execute(select(schema.control_policies.c.id, schema.control_policies.c.type)).all()
     assert {tuple(row) for row in managed} == {("aws", name) for name in MANAGED}
     assert {tuple(row) for row in control} == {("p-FullAWSAccess", "SCP"), ("p-RCPFullAWSAccess", "RCP")}
+
+
+def test_older_store_gets_versions_of_the_policies_of_aws(engine: Engine) -> None:
+    """`SignInLocalDevelopmentAccess` named the partition `aws` alone: in others, it gave access to no tool."""
+    upgrade(engine)
+    versions, tools = schema.policy_versions, MANAGED["SignInLocalDevelopmentAccess"].id
+    is_of_tools = versions.c.policy_id == tools
+    with writing(engine) as connection:
+        connection.execute(versions.update().where(is_of_tools).values(text="{}", digest="of an older text"))
+        for _ in range(2):
+            insert_missing_policies(connection, now=0)
+        default = select(schema.policies.c.default_version).where(schema.policies.c.id == tools)
+        assert connection.execute(default).scalar_one() == 2
+        texts = connection.execute(select(versions.c.text).where(is_of_tools).order_by(versions.c.version)).scalars()
+        assert ["arn:*:signin" in text for text in texts] == [False, True]
+        assert connection.execute(select(versions.c.version).where(versions.c.version > 1)).all() == [(2,)]
 
 
 def test_one_of_several_processes_upgrades(bare_database: str, open_engine: Callable[[str], Engine]) -> None:

@@ -14,15 +14,16 @@ from iam_guard import open_guard
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store import migrations
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import check_store, init_store, open_database, open_store
+from iam_guard.store.open_store import accept_sealing_keys, check_store, init_store, open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.seed_follower import FollowedSeedStore
+from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
 from tests.store.databases import SEALING_KEY
 from tests.tables import table
 
+OTHER_KEY = "b" * 43 + "="
 SEED = 'version: 1\naccounts: [{id: "111122223333", root: {access_keys: [{id: AKIA, secret: s3cret}]}}]'
 
 
@@ -127,16 +128,31 @@ def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "a.db.key").exists()
 
 
-def test_exchanged_key_opens_store_but_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The log says why; applying the seed again seals the secrets with the new key."""
+def test_store_does_not_open_with_other_keys(tmp_path: Path) -> None:
+    """Neither for the application, nor for a command that creates or checks stores."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    init_store(url, Settings()).close()
+    other = Settings(sealing_keys=(OTHER_KEY,))
+    for opening in (open_database, init_store, check_store):
+        with pytest.raises(ConfigurationError, match="expected the sealing keys of this store, got others"):
+            opening(url, other)
+    own = (tmp_path / "a.db.key").read_text().strip()
+    open_database(url, Settings(sealing_keys=(OTHER_KEY, own))).close()
+    open_database(url, Settings()).close()
+
+
+def test_store_whose_keys_are_lost_opens_with_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once an operator accepts them. The log names the lost secrets; an applied seed seals them with the new key."""
     url = f"sqlite:///{tmp_path}/a.db"
     store = init_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
     store.close()
-    other = open_database(url, Settings(sealing_keys=("b" * 43 + "=",)))
+    settings = Settings(sealing_keys=(OTHER_KEY,))
+    accept_sealing_keys(url, settings)
+    other = open_database(url, settings)
     with pytest.raises(StoreUnavailable, match="not among the sealing keys"):
         other.access_key("AKIA")
-    sealed = "a stored secret was sealed with a key that is not among the sealing keys"
+    sealed = "a secret was sealed with a key that is not among the sealing keys"
     assert caplog.messages == [f"access key AKIA cannot be used: {sealed}"]
     assert apply_seed(other, load_seed_text(SEED)).lines == ("updated root user of account 111122223333: access keys",)
     key = other.access_key("AKIA")

@@ -22,9 +22,9 @@ from iam_guard.factory import guard_on
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import KEPT
-from iam_guard.store.engine import reading, writing
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import KEPT
+from iam_guard.store.database.engine import reading, writing
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import changes, meta, metadata
 from iam_guard.store.sql_store import SqlStore
@@ -127,7 +127,8 @@ def _scans(plan: dict[str, Any]) -> Iterator[str]:
 
 def decide(store: SqlStore, principal: Principal, resource: str) -> list[Statement]:
     """Return the statements of a decision by a guard that has just been opened."""
-    guard = Guard(CachedStore(store, Settings()), Trail(None), Settings())
+    settings = Settings(epoch_poll=3600)  # a second poll would load the ARNs that have a record
+    guard = Guard(CachedStore(store, settings), Trail(None), settings)
     with recorded(store) as statements:
         assert guard.decide(principal, "docs:Get", resource).error is None
     guard.uses.close()  # or its thread uses the store when it is closed
@@ -251,7 +252,7 @@ def test_api_operation_on_filled_store_scans_no_table(filled: SqlStore, subtests
     large = large_tables(filled)
     for (operation, _), statements in zip(OPERATIONS, manage(filled), strict=True):
         for statement in statements:
-            if statement[0].startswith("SELECT resources.arn"):
+            if statement[0].startswith(("SELECT resources.arn", "SELECT iam_guard.resources.arn")):
                 continue  # the first page of the ARNs with a record, which each process reads once
             with subtests.test(operation, statement=statement[0]):
                 assert scanned_tables(filled, statement) & large == set()

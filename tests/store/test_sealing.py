@@ -155,4 +155,24 @@ def test_sealed_text_has_one_encoding() -> None:
     for other in (f"{text}=", text[:-1], f"{text[:-1]}{last}", text[2:], f"q_{text[2:]}", f"{text} ", "", "p_", "p_é"):
         assert sealer.open_text(other, b"context", "p_") is None, other
     assert sealer.open_text(text, b"another context", "p_") is None
-    assert Sealer([b"b" * 32]).open_text(text, b"context", "p_") is None
+
+
+def test_text_of_an_unknown_key_is_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """Perhaps another process has got a new key earlier; logged once for each key, and for few of them."""
+    text = SEALER.seal_text(b"content", b"context", "p_")
+    other = Sealer([OTHER])
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="a key that is not among the sealing keys"):
+            other.open_text(text, b"context", "p_")
+    (message,) = caplog.messages
+    assert message == f"a text was sealed with the key {SEALER.header[1:].hex()}, which is not among the sealing keys"
+    for number in range(20):
+        with pytest.raises(StoreUnavailable):
+            other.open_text(Sealer([bytes([number]) * 32]).seal_text(b"", b""), b"")
+    assert len(caplog.messages) == 8
+
+
+def test_unfinished_text_of_an_unknown_key_is_refused() -> None:
+    """Only the whole form of a sealed text counts."""
+    text = SEALER.seal_text(b"", b"context")
+    assert all(Sealer([OTHER]).open_text(text[:length], b"context") is None for length in range(len(text)))

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from iam_guard.errors import SeedError
 from iam_guard.model.principal import Principal
 from iam_guard.store import schema
-from iam_guard.store.engine import reading
+from iam_guard.store.database.engine import reading
 from iam_guard.store.identifiers import derived_id
 from iam_guard.store.seed import Changes, apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

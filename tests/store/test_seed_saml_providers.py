@@ -11,9 +11,9 @@ from sqlalchemy import select
 from iam_guard.errors import SeedError
 from iam_guard.model.saml_metadata import METADATA_VALIDITY
 from iam_guard.store import schema
-from iam_guard.store.engine import reading
+from iam_guard.store.database.engine import reading
+from iam_guard.store.database.records import Row
 from iam_guard.store.identifiers import entity_digest
-from iam_guard.store.records import Row
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.sql_store import SqlStore
 from tests.authn.saml.identity_provider import IdentityProvider

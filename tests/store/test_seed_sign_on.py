@@ -7,9 +7,9 @@ from sqlalchemy import select, update
 
 from iam_guard.errors import SeedError
 from iam_guard.store import schema
-from iam_guard.store.engine import reading, writing
+from iam_guard.store.database.engine import reading, writing
+from iam_guard.store.people.sign_on_settings import sign_on_secret_context
 from iam_guard.store.seed import Changes, apply_seed, load_seed_text
-from iam_guard.store.sign_on_settings import sign_on_secret_context
 from iam_guard.store.sql_store import SqlStore
 from tests.tables import table
 
@@ -66,6 +66,19 @@ def test_saml_provider_is_applied(empty: SqlStore) -> None:
     assert (row["saml_provider_id"], row["oidc_provider_id"]) == ("SAMLSP1", None)
     assert (row["client_id"], row["secret"], row["scopes"], row["roles"]) == (None, None, [], [])
     assert row["trusts_mfa"] is False
+
+
+def test_common_redirect_is_kept_for_the_same_client(empty: SqlStore) -> None:
+    """A sign-on provider of an earlier store; one with another client is set up anew."""
+    apply(empty, OIDC)
+    with writing(empty.engine) as connection:
+        connection.execute(update(schema.sign_on_providers).values(has_common_redirect=True))
+    assert not apply(empty, OIDC)
+    apply(empty, OIDC.replace("scopes: [groups]", "scopes: [profile]"), secret="another")
+    assert [row["has_common_redirect"] for row in stored(empty).values()] == [True]
+    changes = apply(empty, OIDC.replace("client_id: app", "client_id: web"))
+    assert changes.lines[-1].endswith(": client id, client secret, scopes, redirect address")
+    assert [row["has_common_redirect"] for row in stored(empty).values()] == [None]
 
 
 @table(

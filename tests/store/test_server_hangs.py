@@ -19,9 +19,9 @@ from iam_guard import Guard, Principal
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import record_change
-from iam_guard.store.engine import reading, writing
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import record_change
+from iam_guard.store.database.engine import reading, writing
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -95,8 +95,8 @@ def test_wait_for_hanging_server_ends(
     proxy: Proxy, store: SqlStore, subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ping, a new connection, a statement, a commit and a rollback end, in queries, lists and changes."""
-    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", 2 * TIMEOUT)
-    monkeypatch.setattr("iam_guard.store.time_limits._Limits.silence", 2 * TIMEOUT)
+    monkeypatch.setattr("iam_guard.store.database.engine.BUSY_SECONDS", 2 * TIMEOUT)
+    monkeypatch.setattr("iam_guard.store.database.time_limits._Limits.silence", 2 * TIMEOUT)
 
     def connect_anew() -> None:
         store.engine.dispose()
@@ -156,7 +156,7 @@ def test_lock_of_other_session_ends_write(
     postgresql: str, store: SqlStore, hanging: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writers give up while another session has the lock; readers don't wait, however many write."""
-    monkeypatch.setattr("iam_guard.store.engine.BUSY_SECONDS", TIMEOUT)
+    monkeypatch.setattr("iam_guard.store.database.engine.BUSY_SECONDS", TIMEOUT)
     with closing(open_database(postgresql, hanging)) as other, writing(other.engine) as connection:
         record_change(connection, ())
         with ThreadPoolExecutor(20) as threads:

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url, select
 
 from iam_guard import open_guard
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings
-from iam_guard.store.engine import make_engine, writing
-from iam_guard.store.migrations import upgrade
+from iam_guard.store.database.engine import make_engine, writing
+from iam_guard.store.migrations import VERSION, upgrade
 from iam_guard.store.open_store import init_store, open_database
 from iam_guard.store.seed import seed_reader
-from tests.store.databases import SEALING_KEY, Server
+from tests.store.databases import SEALING_KEY, Server, store_engine
 
 SEED = 'version: 1\naccounts: [{id: "111122223333", users: [{name: alice}]}]\n'
 SECRET = "hunter2secret"
@@ -82,8 +82,8 @@ def test_command_on_unusable_store_reports_one_line(folder: Path, subtests: pyte
         "file of something else": f"sqlite:///{folder}/text.db",
         "name that is too long": f"sqlite:///{folder}/{'x' * 300}.db",
         "name with a NUL": f"sqlite:///{folder}/a\0b.db",
-        "future schema": changed(folder / "future.db", "UPDATE alembic_version SET version_num = '9999'"),
-        "no version": changed(folder / "no-version.db", "DELETE FROM alembic_version"),
+        "future schema": changed(folder / "future.db", "UPDATE iam_guard_version SET version_num = '9999'"),
+        "no version": changed(folder / "no-version.db", "DELETE FROM iam_guard_version"),
         "port that is closed": f"postgresql://postgres:{SECRET}@127.0.0.1:1/postgres",
         "scheme of another database": f"mysql://root:{SECRET}@127.0.0.1/x",
     }
@@ -129,7 +129,8 @@ def test_read_only_user_is_refused_before_seed_is_read(
     engine = make_engine(postgresql)
     try:
         with writing(engine) as connection:
-            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}")
+            connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA iam_guard TO {reader}")
+            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA iam_guard TO {reader}")
         url = make_url(postgresql).set(username=reader, password=SECRET)
         assert "InsufficientPrivilege" in complaint(run("apply", url.render_as_string(hide_password=False)))
     finally:
@@ -162,10 +163,10 @@ def test_full_disk_reports_one_line(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> None:
     """On both databases, when opening, when upgrading, and for a candidate."""
-    engine = make_engine(database)
+    engine = store_engine(database)
     with writing(engine) as connection:
-        present = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        present = connection.execute(select(VERSION.c.version_num)).scalar_one()
+        connection.execute(VERSION.update().values(version_num="9999"))
     settings = Settings(sealing_keys=(SEALING_KEY,))
     opened: list[Callable[[], object]] = [
         lambda: open_database(database, settings),
@@ -178,7 +179,7 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
         with pytest.raises(ConfigurationError, match=r"expected a store with schema \d{4} or older, got `9999`"):
             open_it()
     with writing(engine) as connection:  # another test is lent the same database
-        connection.execute(text("UPDATE alembic_version SET version_num = :present"), {"present": present})
+        connection.execute(VERSION.update().values(version_num=present))
     engine.dispose()
 
 
@@ -187,11 +188,12 @@ def test_seed_is_read_after_all_other_checks(folder: Path, monkeypatch: pytest.M
     read: list[str] = []
     monkeypatch.setattr(seed_reader, "read_tree", lambda *_: read.append("seed"))
     serve = ["serve", "--port", "0", "--seed", "seed.yaml"]
+    future = changed(folder / "future.db", "UPDATE iam_guard_version SET version_num = 9")
     wrong = [
         ["apply", "seed.yaml", "--store", "postgresql://a@127.0.0.1:1/a"],
         ["apply", "seed.yaml", "--store", f"sqlite:///{folder}/none/a.db"],
         ["apply", "seed.yaml", "--store", "sqlite:///seed.yaml/a.db"],
-        ["apply", "seed.yaml", "--store", changed(folder / "future.db", "UPDATE alembic_version SET version_num = 9")],
+        ["apply", "seed.yaml", "--store", future],
         [*serve, "--store", "sqlite://", "--root-access-key", "no-colon"],
         [*serve, "--store", "sqlite://", "--root-access-key", "AKIA:secret", "--account", "1"],
         [*serve, "--store", "sqlite://", "--service", "not a prefix"],

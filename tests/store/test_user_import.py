@@ -1,4 +1,4 @@
-"""Bulk import of users (`guard/user_import.py`) on each database: batches, resuming, API keys, two imports at once."""
+"""Bulk import of users (`administration/user_import`) on each database: batches, resuming, API keys, two at once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from iam_guard.administration.api_key_file import ApiKeyFile
+from iam_guard.administration.user_import import UserImport
 from iam_guard.authn import api_key
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.errors import (
     AccountStateConflict,
     ConfigurationError,
@@ -29,14 +31,12 @@ from iam_guard.errors import (
     StoreIsReadOnly,
 )
 from iam_guard.factory import guard_on
-from iam_guard.guard.api_key_file import ApiKeyFile
-from iam_guard.guard.user_import import UserImport
 from iam_guard.model.principal import Principal
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
+from iam_guard.store.database.records import Records
 from iam_guard.store.open_store import open_database, open_store
 from iam_guard.store.quotas import effective_quotas
-from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, api_keys, identities, login_profiles, memberships
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -176,6 +176,7 @@ INVALID: list[tuple[object, str]] = [
     ({"name": "x", "api_key": {"id": "abcd", "digest": "0"}}, "64 hexadecimal digits"),
     ({"name": "x", "password_digest": "$2b$12$" + "a" * 53}, "passwords can't be compared with others, as bcrypt's"),
     ({"name": "x", "password_digest": PASSWORD.replace("19456", "999999999")}, "memory in KiB times passes"),
+    ({"name": "x", "password_digest": PASSWORD.replace("m=19456,t=2", "m=65536,t=5")}, "of at most 262144"),
     ({"name": "x", "password_digest": PASSWORD[:-4]}, "expected 32 bytes of digest"),
     ({"name": "x", "password_digest": PASSWORD.replace("p=1", "p=0")}, "lanes"),
 ]
@@ -303,8 +304,8 @@ def test_two_imports_at_once_create_each_user_once(
 KILLED = """
 import os, sys
 from datetime import UTC, datetime
-from iam_guard.guard import api_key_file
-from iam_guard.guard.user_import import UserImport
+from iam_guard.administration import api_key_file
+from iam_guard.administration.user_import import UserImport
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database, open_store

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.engine import reading
+from iam_guard.store.database.engine import reading
 from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.sql_store import SqlStore

@@ -14,17 +14,9 @@ import pytest
 from starlette import testclient
 
 from iam_guard import factory, testing
-from iam_guard.store import seed_follower
-from iam_guard.testing import (
-    assertions,
-    callers,
-    guards,
-    matrix_files,
-    plugin,
-    policy_measurement,
-    policy_tests,
-    route_measurement,
-)
+from iam_guard.store.seed import seed_follower
+from iam_guard.testing import assertions, callers, guards, matrix_files, plugin, policy_tests
+from iam_guard.testing.coverage import policy_measurement, route_measurement
 
 pytest_plugins = ["pytester"]
 
@@ -276,7 +268,7 @@ async def get(request):
 
 guard = open_guard("policies/iam.yaml")
 app = Starlette(
-    routes=[Route("/documents/{name}", get), Route("/other", get, methods=["POST"])],
+    routes=[Route("/documents/{name}", get), Route("/others/{name}", get, methods=["POST"])],
     middleware=[Middleware(GuardMiddleware, guard=guard)],
 )
 """
@@ -305,7 +297,7 @@ def test_route_coverage_is_reported_and_enforced(project: pytest.Pytester, optio
     result.stdout.fnmatch_lines(
         [
             "GET,HEAD  /documents/{name}  docs:GetDocument  yes      yes",
-            "POST      /other             docs:GetDocument  NEVER    NEVER",
+            "POST      /others/{name}     docs:GetDocument  NEVER    NEVER",
             "1 of 2 guarded routes were tested both ways",
             "route coverage of 50.00% is below the minimum of 100%",
         ]

@@ -1,6 +1,7 @@
 """A decorated handler keeps its type: mypy reports exactly the marked lines of `…handlers.py`.
 
-`handlers.py` is about the core; the others are about adapters, and need their frameworks.
+`handlers.py` is about the core; the others are about adapters, and need their frameworks. `sessions.py` is about what
+gets a session.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FILES: Mapping[str, tuple[str, ...]] = {
     "handlers.py": (),
+    "sessions.py": (),
     "fastapi_handlers.py": ("fastapi", "iam_guard_fastapi"),
     "fastmcp_handlers.py": ("fastmcp", "iam_guard_fastmcp"),
     "aiohttp_handlers.py": ("aiohttp", "iam_guard_aiohttp"),

@@ -1,4 +1,4 @@
-"""The facts of a connection: what a caller can and cannot forge (design 5, E.3, E.5)."""
+"""The facts of a connection: what a caller can and cannot forge (E.3, E.5)."""
 
 from __future__ import annotations
 

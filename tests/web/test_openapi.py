@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from iam_guard import Endpoint, Service, describe_openapi, public
-from iam_guard.authn.session_cookie import COOKIE
+from iam_guard.authn.tokens.session_cookie import COOKIE
 from iam_guard.errors import AccessDenied
 from iam_guard.web.endpoints import endpoint_row
 from iam_guard.web.openapi import PROBLEM, SECURITY_SCHEMES

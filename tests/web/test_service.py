@@ -1,4 +1,4 @@
-"""The decorators outside of HTTP: declarations, loaders, errors (design 4.2)."""
+"""The decorators outside of HTTP: declarations, loaders, errors."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.session_cookie import COOKIE, SessionCookie, csrf_token, token_digest
+from iam_guard.authn.tokens.session_cookie import COOKIE, SessionCookie, csrf_token, token_digest
 from iam_guard.errors import IamGuardError, StoreUnavailable
 from iam_guard.model.request import Call
-from iam_guard.web.browser_caller import browser_caller, session_cookie
+from iam_guard.web.browser.browser_caller import browser_caller, session_cookie
 from iam_guard.web.call_context import CurrentCall
 from tests.signed_in import HOST, PAGE, SAME_ORIGIN, SignedIn, signed_in
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from iam_guard.evaluation.bounds import Bounds
 from iam_guard.model.decision import Decision, Outcome, PolicyType, Reason
-from iam_guard.store.stored_principals import StoredPrincipal
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 
 
 class AccessVerdict(StrEnum):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from iam_guard.analysis.access.known_keys import KnownKeys, never_absent
+from iam_guard.analysis.access.known_keys import KnownKeys, PossibleTimes, never_absent
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.bounds import Bounds, IsKnown, PartialEvaluator
 from iam_guard.evaluation.compiler import compile_policy
@@ -27,10 +27,10 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.model.trust import CertificateTrust
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.change_feed import State
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.change_feed import State
+from iam_guard.store.policies.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 from iam_guard.store.protocol import AccountRecord, PrincipalRecord, ResourceRecord, SourceStore
-from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 
 
 @dataclass(slots=True)
@@ -47,10 +47,11 @@ class AccessEvaluator:
     _accounts: dict[str, AccountRecord] = field(default_factory=dict)
     _resources: dict[str, ResourceRecord] = field(default_factory=dict)
     _trusting: dict[tuple[str | None, str], Sequence[CompiledStatement]] = field(default_factory=dict)
-    _evaluator: PartialEvaluator = field(default_factory=PartialEvaluator)
+    _evaluator: PartialEvaluator = field(init=False)
     _loader: Loader = field(init=False)
 
     def __post_init__(self) -> None:
+        self._evaluator = PartialEvaluator(PossibleTimes(self.now))
         size = len(self.population.principals_by_arn) + self.settings.cache_size
         self._loader = Loader(CachedStore(self.source, self.settings), size=size)
 

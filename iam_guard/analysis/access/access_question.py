@@ -24,7 +24,7 @@ from iam_guard.model.context import Given
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
 from iam_guard.policy.grammar import WILDCARD
-from iam_guard.store.stored_principals import StoredPrincipal
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 
 _ACTION = re.compile(r"[A-Za-z0-9.-]+:[A-Za-z0-9]+")
 _RESOURCE_POLICY_ASSUMED = Assumption(

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 
 from iam_guard.errors import ContextError
 from iam_guard.evaluation.bounds import IsKnown
+from iam_guard.evaluation.matching.condition import compile_condition
 from iam_guard.evaluation.matching.condition_keys import row_of
-from iam_guard.model.principal import PrincipalType
+from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
+from iam_guard.policy.document import ConditionTest
+from iam_guard.policy.grammar import split_operator
+from iam_guard.policy.value_parsing import instant
 
 _SERVICE_KEYS = frozenset(
     {"aws:principalservicename", "aws:principalservicenameslist", "aws:sourcearn", "aws:sourceaccount"}
@@ -98,3 +104,33 @@ class KnownKeys:
         if row is not None and row.supplier == "identity provider":
             return kind not in (PrincipalType.FEDERATED, PrincipalType.ASSUMED_ROLE)
         return False
+
+
+_ISSUE_TIME = "aws:tokenissuetime"
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+"""No credentials in use are older. Tokens of identity providers may last for years (S-50)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PossibleTimes:
+    """Whether credentials that are in use at a time may have been issued when a condition requires.
+
+    They were issued between 2020 and this time, or they are no session's and the key is absent.
+    """
+
+    now: datetime
+
+    def __call__(self, test: ConditionTest, version: str) -> bool:
+        if test.key.lower() != _ISSUE_TIME or not split_operator(test.operator).base.startswith("Date"):
+            return True
+        earliest, latest = (Decimal(int(moment.timestamp())) for moment in (_EARLIEST, self.now))
+        bounds = [Decimal(found) for value in test.values if (found := instant(value)) is not None]
+        near = (bound + step for bound in bounds for step in (-1, 0, 1))
+        moments = [earliest, latest, *(moment for moment in near if earliest <= moment <= latest)]
+        is_met = compile_condition(test, version)
+        return any(map(is_met, map(_request, (None, *(format(moment, "f") for moment in moments)))))
+
+
+def _request(issue_time: str | None) -> AccessRequest:
+    context = {} if issue_time is None else {_ISSUE_TIME: issue_time}
+    return AccessRequest(Principal.anonymous(), "example:Action", "*", context)

@@ -18,8 +18,8 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.policy.document import Effect
 from iam_guard.policy.parser import parse
 from iam_guard.store.identifiers import root_arn, session_arn
+from iam_guard.store.policies.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
-from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _ALLOW_ALL = StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING)

@@ -33,7 +33,7 @@ from iam_guard.analysis.access.resource_exceptions import is_named
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
-from iam_guard.store.stored_principals import StoredPrincipal
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 
 MAX_ROLES: Final = 10
 """The maximum number of roles in one chain."""

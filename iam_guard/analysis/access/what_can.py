@@ -22,8 +22,8 @@ from iam_guard.analysis.access.access_question import (
 )
 from iam_guard.analysis.access.resource_exceptions import statements_within, with_exceptions
 from iam_guard.analysis.access.role_chains import RoleChains
-from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
 from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.reference_index import KnownAction, ReferenceIndex
 from iam_guard.errors import NoSuchEntity, PolicyError
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
 from iam_guard.evaluation.matching.pattern import Wildcard
@@ -36,8 +36,8 @@ from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import Resource
 from iam_guard.policy.document import Effect
 from iam_guard.settings import Settings
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.stored_principals import StoredPrincipal
 
 _EVERYTHING = "*"
 _ALL = "every resource"

@@ -18,8 +18,8 @@ from iam_guard.analysis.access.access_question import (
 )
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.model.context import Given
 from iam_guard.model.reference import ServiceReference
 from iam_guard.settings import Settings

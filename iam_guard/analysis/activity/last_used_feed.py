@@ -18,8 +18,8 @@ from typing import Any
 from iam_guard.analysis.activity.observations import TIME, is_altered
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery, Offset, Subscription
-from iam_guard.store.last_used import LastUsedStore, service_use
-from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, SessionUse, Use
+from iam_guard.store.credentials.last_used import LastUsedStore, service_use
+from iam_guard.store.credentials.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, SessionUse, Use
 
 GROUP = "uses"
 """The default name of the consumer group."""

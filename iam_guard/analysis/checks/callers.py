@@ -1,38 +1,39 @@
-"""The callers of a check: representatives of all callers, and the condition keys that each determines.
+"""The callers of a check: representatives of all callers.
 
 Two callers are alike if the policies' principals name both in the same way. The representatives are every principal
 that a policy names, its parents and children (sessions of a role, federated sessions of a user, the account's root user
 and other users), callers of an account that is not named, services, identity providers, and anonymous callers. Each
 occurs with a resource of its own account and with one of another.
 
-A caller determines its keys (table K-10, E.1), which a check must not vary by itself: `caller_tests` are conditions
-that all requests of the caller meet.
+An account belongs to a partition: `arn:aws-cn:iam::111122223333:root` names the callers of `aws-cn` alone (rules G-51,
+M-16). Callers without a name in a policy occur in every partition that the documents of a check name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count, product
 from types import MappingProxyType
 from typing import TypeAlias
 
 from iam_guard.analysis.checks.differences import Side
 from iam_guard.analysis.checks.limits import MAX_CALLERS, Undecided
-from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm, Test
+from iam_guard.analysis.checks.statement_forms import DocumentForm, StatementForm
 from iam_guard.analysis.checks.text_sets import TextUnion
-from iam_guard.evaluation.matching.condition_keys import Kind, row_of
-from iam_guard.evaluation.matching.pattern import ARN_FIELDS
+from iam_guard.evaluation.matching.pattern import ARN_FIELDS, compile_texts, is_literal, read_wildcards
 from iam_guard.evaluation.matching.principal import PrincipalMatch
 from iam_guard.model.arn import account_of
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.policy.document import LATEST, ConditionTest
+from iam_guard.policy.document import PrincipalEntry
+from iam_guard.policy.grammar import PARTITIONS
 
 _ACCOUNT_ID = re.compile(r"(?<![0-9])[0-9]{12}(?![0-9])")
 _UNNAMED_ACCOUNTS = ("123456789012", "210987654321")
-_ANY_ACCOUNT = "?" * 12
-_NAME = "example"
+ANY_ACCOUNT = "?" * 12
+EXAMPLE = "example"
 """The name of callers and sessions that no policy names."""
 KINDS = MappingProxyType(
     {
@@ -61,6 +62,12 @@ class TypicalCaller:
     def is_in_account(self) -> bool:
         """Whether the resource belongs to the caller's account."""
         return self.principal.account == self.owner
+
+    @property
+    def partition(self) -> str:
+        """The partition of the caller's ARN; empty if it has none."""
+        arn = self.principal.arn
+        return arn.split(":", 2)[1] if arn.startswith("arn:") else ""
 
 
 def accounts_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
@@ -98,6 +105,55 @@ def _written(union: TextUnion) -> Iterator[str]:
         yield "".join(piece if isinstance(piece, str) else "*" for piece in pattern)
 
 
+# --- partitions --------------------------------------------------------------------------------------------------
+
+_PARTITION_FIELD = re.compile(r"arn:([^:*?]*(?:[*?][^:]*)?)(?::|$)")
+_NAMED_PARTITION = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(PARTITIONS - {'aws'}, reverse=True))})(?![\w-])")
+_PARTITION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_USUAL_PARTITIONS = ("aws", *sorted(PARTITIONS - {"aws"}))
+
+
+def partitions_of(
+    documents: Iterable[DocumentForm], arns: Iterable[str] = (), asked: TextUnion | None = None
+) -> tuple[str, ...]:
+    """Return the partitions that callers can be of: those of ARNs in the documents, of further ARNs, and of `asked`.
+
+    A wildcard in a partition stands for the known partitions, of which one of each kind is returned that the wildcards
+    distinguish. It is `aws` if no partition is named.
+    """
+    fields = {field for document in documents for field in _partition_fields(document)}
+    fields.update(_fields_of([*arns, *(() if asked is None else _written(asked))]))
+    named = sorted(field for field in fields if _PARTITION_NAME.fullmatch(field))
+    wildcards = [compile_texts([field], read_wildcards) for field in sorted(fields) if not is_literal(field)]
+    kinds: dict[tuple[bool, ...], str] = {}
+    for partition in (*named, *_USUAL_PARTITIONS):
+        kinds.setdefault(tuple(matches(partition) for matches in wildcards), partition)
+    return tuple(dict.fromkeys((*named, *(name for kind, name in kinds.items() if any(kind))))) or ("aws",)
+
+
+@lru_cache(maxsize=4096)
+def _partition_fields(document: DocumentForm) -> frozenset[str]:
+    texts: list[str] = []
+    for form in document.statements:
+        written = form.statement
+        texts += [value for _, value in _entries(form)]
+        texts += [*(written.resources or ()), *(written.not_resources or ())]
+        texts += [value for test in written.conditions for value in test.values]
+    return frozenset(_fields_of(texts))
+
+
+def _fields_of(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the partitions in ARNs, with their wildcards; a variable is one, too."""
+    for text in texts:
+        found = _PARTITION_FIELD.match(_VARIABLE.sub("*", text))
+        if found is not None:
+            yield found[1]
+        yield from _NAMED_PARTITION.findall(text)
+
+
+_VARIABLE = re.compile(r"\$\{[^}]*\}")
+
+
 def unnamed_accounts(named: Iterable[str]) -> Iterator[str]:
     """Yield account ids that are not named, the most readable first."""
     taken = frozenset(named)
@@ -108,31 +164,35 @@ def unnamed_accounts(named: Iterable[str]) -> Iterator[str]:
 # --- identity-based policies -------------------------------------------------------------------------------------
 
 
-def identity_callers(named: Iterable[str], *, by_account: bool) -> Iterator[TypicalCaller]:
+def identity_callers(named: Iterable[str], partitions: Sequence[str], *, by_account: bool) -> Iterator[TypicalCaller]:
     """Yield the callers that have an identity-based policy; one for all if no condition is about the caller."""
     unnamed = next(unnamed_accounts(named))
-    for account in (None, *named) if by_account else (None,):
-        for principal in (user_in(account or unnamed), session_of(account or unnamed))[: 2 if by_account else 1]:
+    if not by_account:
+        user = _user_in(partitions[0], unnamed)
+        yield TypicalCaller(user, unnamed, None, _any_name(user, None))
+        return
+    for account, partition in product((None, *named), partitions):
+        for create in (_user_in, _session_in):
+            principal = create(partition, account or unnamed)
             yield TypicalCaller(principal, account or unnamed, account, _any_name(principal, account))
 
 
 @lru_cache(maxsize=4096)
-def user_in(account: str) -> Principal:
-    """Return a user."""
-    return Principal.from_arn(f"arn:aws:iam::{account}:user/example")
+def _user_in(partition: str, account: str) -> Principal:
+    return Principal.from_arn(f"arn:{partition}:iam::{account}:user/{EXAMPLE}")
 
 
 @lru_cache(maxsize=4096)
-def session_of(account: str) -> Principal:
-    """Return a session of a role."""
-    return Principal.from_arn(f"arn:aws:sts::{account}:assumed-role/example/example")
+def _session_in(partition: str, account: str) -> Principal:
+    return Principal.from_arn(f"arn:{partition}:sts::{account}:assumed-role/{EXAMPLE}/{EXAMPLE}")
 
 
 def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
+    partition = principal.arn.split(":", 2)[1]
     if principal.type is PrincipalType.ROOT:
-        return (f"arn:*:iam::{_ANY_ACCOUNT}:root",) if account is None else ()
+        return (f"arn:{partition}:iam::{ANY_ACCOUNT}:root",) if account is None else ()
     service, beginning = KINDS[principal.type]
-    return (f"arn:*:{service}::{account or _ANY_ACCOUNT}:{beginning}?*",)
+    return (f"arn:{partition}:{service}::{account or ANY_ACCOUNT}:{beginning}?*",)
 
 
 # --- resource-based policies -------------------------------------------------------------------------------------
@@ -141,12 +201,14 @@ def _any_name(principal: Principal, account: str | None) -> tuple[str, ...]:
 def resource_callers(
     documents: Iterable[DocumentForm],
     named: Iterable[str],
+    partitions: Sequence[str],
     taken: Iterable[str] = (),
     asked: TextUnion | None = None,
 ) -> list[TypicalCaller]:
     """Return the callers of a resource-based policy; `named` are the accounts that are named as a whole.
 
-    `taken` are further accounts that do not represent unnamed ones; `asked` are the resources of the question.
+    `partitions` are those of callers without a name (`partitions_of`), `taken` further accounts that do not represent
+    unnamed ones, and `asked` the resources of the question.
     """
     forms, places = [*documents], [*named]
     owners = owners_of(forms, asked)
@@ -155,7 +217,8 @@ def resource_callers(
     unnamed = unnamed_accounts((*mentioned, *places, *taken))
     owner, other = next(unnamed), next(unnamed)
     callers: dict[tuple[Principal, str], TypicalCaller] = {}
-    for principal, account, arns in (*_special(entries, other), *_with_account(entries, places, other)):
+    special = _special(entries, _service_names(forms), f"arn:{partitions[0]}:iam::{other}:saml-provider/x")
+    for principal, account, arns in (*special, *_with_account(entries, [*product((None, *places), partitions)], other)):
         own = [] if principal.account is None else [principal.account]
         for place in dict.fromkeys((owner, *own, *owners)):
             callers.setdefault((principal, place), TypicalCaller(principal, place, account, arns))
@@ -164,7 +227,7 @@ def resource_callers(
     return list(callers.values())
 
 
-def _entries(form: StatementForm) -> Iterator[tuple[str, str]]:
+def _entries(form: StatementForm) -> Iterator[PrincipalEntry]:
     yield from form.statement.principals or ()
     yield from form.statement.not_principals or ()
 
@@ -173,11 +236,11 @@ _Represented: TypeAlias = tuple[Principal, str | None, tuple[str, ...]]
 """The fields of a `TypicalCaller` except its owner."""
 
 
-def _special(entries: set[tuple[str, str]], unnamed: str) -> Iterator[_Represented]:
-    """Yield callers without an account."""
+def _special(entries: set[PrincipalEntry], services: Iterable[str], provider: str) -> Iterator[_Represented]:
+    """Yield callers without an account: of all services and identity providers that are named, and of further ones."""
     yield Principal.anonymous(), None, ()
-    services = {value for kind, value in entries if kind == "Service"} | {"example.amazonaws.com"}
-    providers = {value for kind, value in entries if kind == "Federated"} | {f"arn:aws:iam::{unnamed}:saml-provider/x"}
+    services = {*services, *(value for kind, value in entries if kind == "Service")}
+    providers = {provider, *(value for kind, value in entries if kind == "Federated")}
     for service in sorted(services):
         yield Principal.service(service), None, ()
     for provider in sorted(providers):
@@ -185,8 +248,21 @@ def _special(entries: set[tuple[str, str]], unnamed: str) -> Iterator[_Represent
             yield Principal.federated(provider, userid="example", keys={}), None, ()
 
 
-def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str) -> Iterator[_Represented]:
-    """Yield users, sessions of roles, federated sessions and root users: the named ones, and others of each account."""
+def _service_names(documents: Iterable[DocumentForm]) -> Iterator[str]:
+    """Yield the services that conditions on their names require, and one that is not named."""
+    tests = [test for document in documents for test, _ in document.tests.get("aws:principalservicename", ())]
+    values = {value for test in tests for value in test.values}
+    yield next(name for number in count() if (name := f"example{number or ''}.amazonaws.com") not in values)
+    yield from (value.replace("*", EXAMPLE).replace("?", "e") for value in values if value.strip("*?"))
+
+
+def _with_account(
+    entries: set[PrincipalEntry], places: Iterable[tuple[str | None, str]], unnamed: str
+) -> Iterator[_Represented]:
+    """Yield users, sessions of roles, federated sessions and root users: the named ones, and others of each place.
+
+    A place is an account, None for an unnamed one, and a partition.
+    """
     names = sorted(value for kind, value in entries if kind == "AWS")
     user_ids: list[str | None] = [None, *[name for name in names if name.startswith("AIDA")]]
     role_ids: list[str | None] = [None, *[name for name in names if name.startswith("AROA")]]
@@ -213,20 +289,20 @@ def _with_account(entries: set[tuple[str, str]], places: list[str], unnamed: str
         if _is_of(name, "sts", "federated-user"):
             owners: list[str | None] = [None, *[user for user in users if account_of(user) == account_of(name)]]
             yield from ((Principal.from_arn(name, user_arn=user_arn), account_of(name), ()) for user_arn in owners)
-    for place in (None, *places):
-        yield from _of_account(place, place or unnamed, user_ids, role_ids)
+    for place in places:
+        yield from _of_place(*place, unnamed, user_ids, role_ids)
 
 
-def _of_account(
-    account: str | None, place: str, user_ids: list[str | None], role_ids: list[str | None]
+def _of_place(
+    account: str | None, partition: str, unnamed: str, user_ids: list[str | None], role_ids: list[str | None]
 ) -> Iterator[_Represented]:
-    """Yield callers of an account whose names are in no policy."""
-    person, session = user_in(place), session_of(place)
+    """Yield callers of an account, None for the unnamed one, whose names are in no policy."""
+    person, session = _user_in(partition, account or unnamed), _session_in(partition, account or unnamed)
     yield from ((replace(person, userid=userid), account, _any_name(person, account)) for userid in user_ids)
     for role_id in role_ids:
         yield _session(session.arn, None, role_id), account, _any_name(session, account)
     for kind in ("sts::{}:federated-user/example", "iam::{}:root"):
-        principal = Principal.from_arn(f"arn:aws:{kind.format(place)}")
+        principal = Principal.from_arn(f"arn:{partition}:{kind.format(account or unnamed)}")
         yield principal, account, _any_name(principal, account)
 
 
@@ -264,130 +340,3 @@ def _is_named(statement: StatementForm, caller: TypicalCaller) -> bool:
     if statement.compiled.denies or not caller.is_in_account or match is PrincipalMatch.DIRECT:
         return True
     return match is PrincipalMatch.PARENT and caller.principal.type is PrincipalType.ASSUMED_ROLE
-
-
-# --- keys --------------------------------------------------------------------------------------------------------
-
-DERIVED = frozenset(
-    {
-        *("aws:principaltype", "aws:principalaccount", "aws:principalarn", "aws:username", "aws:userid"),
-        *("aws:principalisawsservice", "aws:principalservicename", "aws:principalservicenameslist"),
-        *("aws:principalorgid", "aws:principalorgpaths", "aws:resourceaccount"),
-    }
-)
-"""The keys that depend on the caller or on the owner of the resource, in lower case; so do all principal tags."""
-OF_PRINCIPAL = frozenset(
-    {"aws:principaltype", "aws:principalaccount", "aws:principalarn", "aws:username", "aws:userid"}
-)
-"""Those that the evaluator derives from the principal (rule N-3): each is absent, or one text that is not empty."""
-_PRINCIPAL_TAG = "aws:principaltag/"
-_PARTITION = re.compile(r"arn:([a-z][a-z0-9-]*):")
-_TYPES: Mapping[Kind, tuple[str, ...]] = {
-    "Bool": ("BoolIfExists", "true", "false"),
-    "Ip": ("IpAddressIfExists", "0.0.0.0/0", "::/0"),
-}
-"""What the values of keys of a type are."""
-_WITHOUT_ACCOUNT = (PrincipalType.ANONYMOUS, PrincipalType.SERVICE, PrincipalType.FEDERATED)
-
-
-def derived_keys(documents: Iterable[DocumentForm], more: Iterable[str] = ()) -> frozenset[str]:
-    """Return the keys of conditions that depend on the caller; `more` are further keys that a check needs."""
-    keys = {*more, *(key for document in documents for key in document.tests)}
-    return frozenset(key for key in keys if key in DERIVED or key.startswith(_PRINCIPAL_TAG))
-
-
-def letters_of(documents: Iterable[DocumentForm]) -> str:
-    """Return the characters that accounts do not have and conditions on them do."""
-    tests = [test for document in documents for key in _OF_ACCOUNTS for test, _ in document.tests.get(key, ())]
-    return "".join(sorted({char for test in tests for value in test.values for char in value} - {*"0123456789*?"}))
-
-
-_OF_ACCOUNTS = ("aws:principalaccount", "aws:userid")
-
-
-def partitions_of(documents: Iterable[DocumentForm]) -> tuple[str, ...]:
-    """Return the partitions that callers can be of: `aws`, and those that the documents name."""
-    return tuple(sorted({"aws", *(name for document in documents for name in _partitions(document))}))
-
-
-@lru_cache(maxsize=4096)
-def _partitions(document: DocumentForm) -> frozenset[str]:
-    return frozenset(_PARTITION.findall(document.document.text))
-
-
-def typed_tests(documents: Iterable[DocumentForm]) -> Iterator[Test]:
-    """Yield conditions that every request meets: keys of AWS have values of their type, as booleans have one of two."""
-    for key in sorted({key for document in documents for key in document.tests}):
-        row = row_of(key)
-        if row is not None and row.kind in _TYPES:
-            yield _test(_TYPES[row.kind][0], key, *_TYPES[row.kind][1:])
-
-
-def caller_tests(
-    caller: TypicalCaller, keys: Iterable[str], named: Iterable[str], partitions: Iterable[str], letters: str
-) -> Iterator[Test]:
-    """Yield conditions on some keys that every request of a caller meets; `named` are all named accounts."""
-    tests = _tests(caller, [*named], partitions, letters)
-    for key in sorted(keys):
-        if key.startswith(_PRINCIPAL_TAG) and caller.principal.type in _WITHOUT_ACCOUNT:
-            yield _test("Null", key, "true")
-        for operator, *values in tests.get(key, ()):
-            yield _test(operator, key, *values)
-
-
-def _test(operator: str, key: str, *values: str) -> Test:
-    return ConditionTest(operator, key, values), LATEST
-
-
-def _tests(
-    caller: TypicalCaller, named: list[str], partitions: Iterable[str], letters: str
-) -> Mapping[str, Iterable[tuple[str, ...]]]:
-    """Return the conditions of table K-10 and of E.1, by key."""
-    principal, kind = caller.principal, caller.principal.type
-    has_account = kind not in _WITHOUT_ACCOUNT
-    is_service = kind is PrincipalType.SERVICE
-    absent = [("Null", "true")]
-    others = [("StringNotEquals", *named)] if named else []
-    derived = {key.lower(): str(value) for key, value in principal.condition_keys.items()}
-    digits = [("StringNotLike", *(f"*{letter}*" for letter in letters))] if letters else []
-    any_account = [("StringLike", _ANY_ACCOUNT), *digits, *others] if caller.account is None and has_account else []
-    found: dict[str, Iterable[tuple[str, ...]]] = {
-        "aws:principaltype": _fixed(derived, "aws:principaltype"),
-        "aws:principalaccount": any_account or _fixed(derived, "aws:principalaccount"),
-        "aws:principalarn": _fixed(derived, "aws:principalarn"),
-        "aws:username": _fixed(derived, "aws:username"),
-        "aws:principalservicename": [("StringEqualsIfExists", principal.arn)] if is_service else absent,
-        "aws:principalservicenameslist": [] if is_service else absent,
-        "aws:principalisawsservice": (
-            absent if kind is PrincipalType.ANONYMOUS else [("BoolIfExists", "true" if is_service else "false")]
-        ),
-        "aws:principalorgid": [] if has_account else absent,
-        "aws:principalorgpaths": [] if has_account else absent,
-        "aws:resourceaccount": [("StringEqualsIfExists", caller.owner)],
-    }
-    if kind in (*_WITHOUT_ACCOUNT, PrincipalType.ROOT, PrincipalType.FEDERATED_USER) or principal.userid:
-        found["aws:userid"] = _fixed(derived, "aws:userid")
-    elif kind is PrincipalType.ASSUMED_ROLE:
-        session = "?*" if caller.account is None or principal.name == _NAME else principal.name
-        found["aws:userid"] = [("StringLikeIfExists", f"?*:{session}")]
-    if caller.owner not in named:
-        found["aws:resourceaccount"] = others
-    if caller.arns:
-        other_arns = [f"arn:*:*:*:{account}:*" for account in named]
-        of_others = [("ArnNotLike", *other_arns)] if caller.account is None and other_arns else []
-        in_partitions = ("ArnLike", *(f"arn:{partition}:*:*:*:*" for partition in partitions))
-        found["aws:principalarn"] = [("ArnLike", *caller.arns), in_partitions, *of_others]
-        if kind is PrincipalType.USER:
-            found["aws:username"] = [("Null", "false"), ("StringNotLike", "*/*")]
-        if kind is PrincipalType.ROOT:
-            found["aws:userid"] = any_account
-        if kind is PrincipalType.FEDERATED_USER:
-            not_named = [("StringNotLike", *(f"{account}:*" for account in named))] if named else []
-            of_account = ("StringLike", f"{caller.account or _ANY_ACCOUNT}:?*")
-            found["aws:userid"] = [of_account, *([] if caller.account else not_named)]
-    return found
-
-
-def _fixed(derived: Mapping[str, str], key: str) -> list[tuple[str, ...]]:
-    value = derived.get(key)
-    return [("Null", "true")] if value is None else [("StringEquals", value)]

@@ -13,18 +13,14 @@ from functools import cached_property
 from itertools import islice
 
 from iam_guard.analysis.checks.boxes import ACTION, CALLER, KEY, RESOURCE, Box, Literal, Negated, Region, meet
+from iam_guard.analysis.checks.caller_keys import OF_PRINCIPAL, caller_tests, derived_keys, letters_of, typed_tests
 from iam_guard.analysis.checks.callers import (
-    OF_PRINCIPAL,
     TypicalCaller,
     accounts_of,
-    caller_tests,
-    derived_keys,
     identity_callers,
-    letters_of,
     partitions_of,
     resource_callers,
     side_of,
-    typed_tests,
 )
 from iam_guard.analysis.checks.differences import PolicyDifference, Side, differences
 from iam_guard.analysis.checks.instances import (
@@ -217,12 +213,13 @@ class CallerGroups:
         required = [test[0].key.lower() for test in (*self.tests, *query.excluded)]
         self.derived = derived_keys(forms, (*required, *self.variables))
         self.is_identity = forms[-1].document.type is PolicyType.IDENTITY
-        self.named, self.partitions, self.letters = accounts_of(forms), partitions_of(forms), letters_of(forms)
+        self.named, self.letters = accounts_of(forms), letters_of(forms)
+        partitions = partitions_of(forms, asked=query.resources)
         if not self.callers:
             self.callers = (
-                [*identity_callers(self.named, by_account=bool(self.derived))]
+                [*identity_callers(self.named, partitions, by_account=bool(self.derived))]
                 if self.is_identity
-                else resource_callers(forms, self.named, asked=query.resources)
+                else resource_callers(forms, self.named, partitions, asked=query.resources)
             )
             self.indexes = tuple(index for index, caller in enumerate(self.callers) if query.is_about(caller))
 
@@ -248,7 +245,7 @@ class CallerGroups:
         return found
 
     def _caller_tests(self, caller: TypicalCaller) -> Iterator[Test]:
-        return caller_tests(caller, self.derived, self.named, self.partitions, self.letters)
+        return caller_tests(caller, self.derived, self.named, self.letters)
 
     def differences(self, work: Work) -> Iterator[tuple[PolicyDifference, tuple[int, ...]]]:
         """Yield all differences, each with its group."""

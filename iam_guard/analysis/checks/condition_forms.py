@@ -73,7 +73,7 @@ class KeyForm(NamedTuple):
 @lru_cache(maxsize=8192)
 def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
     """Return the form of a key (lower case) with all its conditions in the documents of a check."""
-    clear = [test for test in tests if not has_open_values(*test)]
+    clear = sorted((test for test in tests if not has_open_values(*test)), key=_order)
     kinds = {_kind(test) for test in clear}
     is_single = (row := row_of(key)) is not None and not row.multivalued
     if "typed" in kinds and "wild" not in kinds:
@@ -82,6 +82,11 @@ def key_form(key: str, tests: frozenset[Test]) -> KeyForm:
     conditions = {test: _text_condition(test) for test in clear if test not in typed}
     hints = _with_points(key, typed, is_single=is_single).points or () if typed else ()
     return KeyForm(every_value(None, is_single=is_single), None, conditions, hints)
+
+
+def _order(test: Test) -> tuple[str, ...]:
+    condition, version = test
+    return condition.operator, version, *condition.values
 
 
 def alternatives(test: Test) -> list[list[Test]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import product
 from typing import NamedTuple, TypeAlias, TypeGuard
 
-from iam_guard.analysis.checks.callers import TypicalCaller
+from iam_guard.analysis.checks.callers import TypicalCaller, partitions_of
 from iam_guard.analysis.checks.pattern_search import divide_at_variables, has_variable
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
 from iam_guard.evaluation.compiler import CompiledDocument
@@ -114,7 +114,7 @@ def _values(key: str, number: int, forms: Sequence[DocumentForm], needed: Iterab
     if is_multivalued(key):
         return [None]
     fresh = f"{_FRESH}{number + 1}" if number else _FRESH
-    found: dict[str | None, None] = dict.fromkeys((*_FRESH_VALUES.get(key, (fresh,)), *needed, None, _FRESH))
+    found: dict[str | None, None] = dict.fromkeys((*_fresh_values(key, fresh, forms), *needed, None, _FRESH))
     for form in forms:
         for test, _ in form.tests.get(key, ()):
             found.update(dict.fromkeys(value for value in test.values if value and is_literal(value)))
@@ -141,14 +141,21 @@ def _values(key: str, number: int, forms: Sequence[DocumentForm], needed: Iterab
     return [*found][:_MAX_VALUES]
 
 
+def _fresh_values(key: str, fresh: str, forms: Sequence[DocumentForm]) -> Iterable[str]:
+    """Return the values that are tried first."""
+    if key == "aws:principalarn":
+        accounts = [f"arn:{partition}:iam::123456789012" for partition in partitions_of(forms)]
+        return [f"{account}:{kind}/{_FRESH}" for account in accounts for kind in ("user", "role")]
+    return _FRESH_VALUES.get(key, (fresh,))
+
+
 _FRESH_VALUES = {
     "aws:principalaccount": ("123456789012", "210987654321"),
-    "aws:principalarn": ("arn:aws:iam::123456789012:user/example", "arn:aws:iam::123456789012:role/example"),
     "aws:principaltype": ("User", "AssumedRole"),
     "aws:resourceaccount": ("123456789012", "210987654321"),
     "aws:userid": ("AIDAEXAMPLE", "AROAEXAMPLE:example"),
 }
-"""The values that are tried first, of keys that have no other form."""
+"""Those of keys that have no other form."""
 _OF_CALLERS = ("aws:username", "aws:userid", "aws:principalaccount", "aws:principalarn")
 
 

@@ -8,6 +8,8 @@ MAX_STATES = 500_000
 """Maximum number of automaton states that one check visits."""
 MAX_BOXES = 20_000
 """Maximum number of boxes that one check splits."""
+MAX_REQUESTS = 20_000
+"""Maximum number of requests that one analysis tries, to confirm what it has found."""
 MAX_CALLERS = 2_000
 """Maximum number of typical callers of one check."""
 
@@ -26,6 +28,7 @@ class Work:
 
     states: int = MAX_STATES
     boxes: int = MAX_BOXES
+    requests: int = MAX_REQUESTS
     covered: dict[int, set[tuple[bool, int]]] = field(default_factory=dict)
 
     def spend_states(self, count: int) -> None:
@@ -39,3 +42,9 @@ class Work:
         self.boxes -= 1
         if self.boxes < 0:
             raise Undecided(f"the statements need more than {MAX_BOXES:,} boxes")
+
+    def spend_requests(self, count: int = 1) -> None:
+        """Count requests that were tried; raise `Undecided` if there were too many."""
+        self.requests -= count
+        if self.requests < 0:
+            raise Undecided(f"more than {MAX_REQUESTS:,} requests would have to be tried")

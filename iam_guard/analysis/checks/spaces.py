@@ -40,11 +40,11 @@ class Space:
         actions: frozenset[str] | None = None,
         callers: int = 1,
     ) -> None:
-        self._documents = tuple(documents)
+        self.documents = tuple(documents)
         self._more: dict[str, set[Test]] = {}
         opened = [
             part
-            for document in self._documents
+            for document in self.documents
             for tests in document.tests.values()
             for test in tests
             for parts in alternatives(test)
@@ -53,7 +53,7 @@ class Space:
         ]
         for test in (*more, *opened):
             self._more.setdefault(test[0].key.lower(), set()).add(test)
-        written = [test for document in self._documents for tests in document.tests.values() for test in tests]
+        written = [test for document in self.documents for tests in document.tests.values() for test in tests]
         self._open = [test for test in dict.fromkeys((*opened, *written)) if has_open_values(*test)]
         self._keys: dict[str, KeyForm] = {}
         self._whole: dict[str, Any] = {
@@ -67,7 +67,7 @@ class Space:
         """Return the form of a key in lower case."""
         form = self._keys.get(key)
         if form is None:
-            tests = {test for document in self._documents for test in document.tests.get(key, ())}
+            tests = {test for document in self.documents for test in document.tests.get(key, ())}
             form = self._keys[key] = key_form(key, frozenset(tests | self._more.get(key, set())))
         return form
 

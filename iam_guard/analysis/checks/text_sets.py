@@ -91,7 +91,8 @@ class TextUnion:
         near = self._globs_near.get(source)
         if near is None:
             beginning = beginning_of(source)
-            found = {*_starting(self._sorted[1], beginning), *(beginning[:length] for length in self._lengths)}
+            shorter = (beginning[:length] for length in self._lengths)
+            found = dict.fromkeys((*_starting(self._sorted[1], beginning), *shorter))
             patterns = [pattern for text in found for pattern in self._by_beginning.get(text, ())]
             near = self._globs_near[source] = [pattern for pattern in patterns if may_overlap(pattern, source)]
         return near

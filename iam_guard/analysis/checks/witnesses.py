@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import islice, product
 
 from iam_guard.analysis.checks.boxes import ACTION, KEY, RESOURCE, Box
-from iam_guard.analysis.checks.callers import DERIVED, KINDS, OF_PRINCIPAL, TypicalCaller, session_of_role
+from iam_guard.analysis.checks.caller_keys import DERIVED, OF_PRINCIPAL
+from iam_guard.analysis.checks.callers import ANY_ACCOUNT, KINDS, TypicalCaller, partitions_of, session_of_role
 from iam_guard.analysis.checks.key_sets import ABSENT, EMPTIES, EMPTY, KeySet, Many, ValueSet
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.pattern_search import variable_text, variables_in
@@ -66,9 +67,10 @@ class Witnesses:
     def _usual_resources(self, actions: TextSet, caller: TypicalCaller) -> Iterator[str]:
         """Yield resources of the service that the action belongs to."""
         service = next(actions.samples(self.work, self.actions), "example:").partition(":")[0]
+        partition = caller.partition or partitions_of(self.space.documents)[0]
         if service == "sts" and self.of_resource:
-            yield f"arn:aws:iam::{caller.owner}:role/example"
-        yield f"arn:aws:{service}:us-east-1:{caller.owner}:example"
+            yield f"arn:{partition}:iam::{caller.owner}:role/example"
+        yield f"arn:{partition}:{service}:us-east-1:{caller.owner}:example"
 
     def _filled(self, text: str, keys: Mapping[str, KeySet]) -> tuple[str, dict[str, KeySet]]:
         """Return a text with values in place of its variables, and the keys that have these values."""
@@ -154,7 +156,7 @@ class Witnesses:
             if not is_account_id(account):
                 continue
             if kind is PrincipalType.ROOT:
-                yield Principal.from_arn(f"arn:aws:iam::{account}:root")
+                yield Principal.from_arn(f"arn:{caller.partition}:iam::{account}:root")
                 continue
             for arn in self._arns(caller, account, keys):
                 yield from self._with_ids(_renamed(caller.principal, arn, account), keys)
@@ -189,6 +191,7 @@ class Witnesses:
         """Yield values of `aws:PrincipalArn` of this kind, in an account, with the name that is required."""
         kind = caller.principal.type
         service, beginning = KINDS[kind]
+        begin = f"arn:{caller.partition}:{service}::{account}:{beginning}"
         names: list[str] = []
         if (usernames := keys.get("aws:username")) is not None and kind is PrincipalType.USER:
             names = [*islice(self._texts(usernames.one, self.space.key("aws:username").points), _MAX_SAMPLES)]
@@ -197,11 +200,11 @@ class Witnesses:
             names = [text.partition(":")[2] for text in texts if text.startswith(f"{account}:")]
         arns = keys.get("aws:principalarn")
         if arns is None:
-            usual = caller.arns[0].replace("arn:*:", "arn:aws:").replace("?" * 12, account).replace("?*", "example")
-            yield from (f"arn:aws:{service}::{account}:{beginning}{name}" for name in names) if names else (usual,)
+            usual = caller.arns[0].replace(ANY_ACCOUNT, account).replace("?*", "example")
+            yield from (f"{begin}{name}" for name in names) if names else (usual,)
             return
         ends: list[Pattern] = [(name,) for name in names] or [(Wildcard.ONE_IN_FIELD, Wildcard.RUN_IN_FIELD)]
-        union = TextUnion(_arn_patterns(service, account, beginning, ends))
+        union = TextUnion(_arn_patterns(begin, ends))
         if isinstance(arns.one, TextSet):
             yield from islice(arns.one.meet(union, self.work).samples(self.work), _MAX_SAMPLES)
         else:
@@ -220,11 +223,10 @@ class Witnesses:
             yield _with_id(principal, userid)
 
 
-def _arn_patterns(service: str, account: str, beginning: str, ends: list[Pattern]) -> Iterator[Pattern]:
+def _arn_patterns(begin: str, ends: list[Pattern]) -> Iterator[Pattern]:
     for end in ends:
         for path in ((), (Wildcard.RUN, "/")):
-            before = f":{service}::{account}:{beginning}"
-            yield join(["arn:", Wildcard.RUN_IN_FIELD, before, *path, *end]).pattern or ()
+            yield join([begin, *path, *end]).pattern or ()
 
 
 def _renamed(principal: Principal, arn: str, account: str) -> Principal:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from iam_guard.model.decision import PolicyType
-from iam_guard.store.decision_rows import inline_policy, managed_policy
+from iam_guard.store.database.records import PRESENT, Records, Row, row_arn
 from iam_guard.store.identifiers import iam_arn
+from iam_guard.store.policies.decision_rows import inline_policy, managed_policy
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.records import PRESENT, Records, Row, row_arn
 from iam_guard.store.schema import (
     access_keys,
     attachments,
@@ -32,10 +32,6 @@ from iam_guard.store.schema import (
     units,
 )
 
-MAX_VERSIONS: Final = 5
-"""The maximum number of versions of a managed policy, after which one must be deleted first (rule G-78)."""
-MAX_KEYS: Final = 2
-"""The maximum number of access keys of a user (rule R-30)."""
 ROOT_SESSIONS: Final = "RootSessions"
 """The feature of an organization that permits `sts:AssumeRoot`."""
 
@@ -80,6 +76,8 @@ class AccountEntities:
     providers: frozenset[str]
     root_users_of: Mapping[str, tuple[str, ...]]
     """Management account -> the accounts for whose root users it may get sessions."""
+    quotas: Mapping[str, int]
+    """Of the store, by name (rules G-75, R-30)."""
     _by_member: dict[str, list[GroupEntity]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -105,6 +103,7 @@ def read_entities(store: SourceStore) -> AccountEntities:
             _credentials(records, arns),
             frozenset(_providers(records, partition)),
             _root_users(records),
+            records.quotas,
         )
 
 

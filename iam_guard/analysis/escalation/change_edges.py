@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from iam_guard.analysis.access.access_answers import AccessAnswer
-from iam_guard.analysis.escalation.account_entities import MAX_VERSIONS, GroupEntity, PolicyEntity
+from iam_guard.analysis.escalation.account_entities import GroupEntity, PolicyEntity
 from iam_guard.analysis.escalation.directory import Directory
 from iam_guard.analysis.escalation.escalation_actor import EntityRequest, EscalationActor
 from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
@@ -23,8 +23,8 @@ from iam_guard.analysis.escalation.principal_state import (
     users_of,
 )
 from iam_guard.analysis.escalation.techniques import CHANGES, DELETE_VERSION, ChangeTechnique, Gain
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal
 
 Entity: TypeAlias = StoredPrincipal | GroupEntity | PolicyEntity
 Wanted: TypeAlias = Iterator[tuple[EntityRequest, EntityChange, str]]
@@ -109,13 +109,14 @@ class ChangeEdges:
             yield Edge((step,), change=change)
             return
         policy = self._directory.entities.policies[request.arn]
-        if len(policy.others) + 1 < MAX_VERSIONS:
+        limit = self._directory.entities.quotas["managed policy versions"]
+        if len(policy.others) + 1 < limit:
             yield Edge((step,), change=change)
             return
         delete = self._directory.request(DELETE_VERSION, policy)
         answer_to_delete = actor.may(delete)
         if answer_to_delete is not None:
-            note = "a policy has at most five versions"
+            note = f"a policy has at most {limit} versions"
             first = EscalationCall(actor.arn, DELETE_VERSION, request.arn, answer_to_delete, note)
             yield Edge((first, step), change=change)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from iam_guard.analysis.escalation.account_entities import MAX_KEYS, UserCredentials
+from iam_guard.analysis.escalation.account_entities import UserCredentials
 from iam_guard.analysis.escalation.directory import Directory
 from iam_guard.analysis.escalation.escalation_actor import EscalationActor
 from iam_guard.analysis.escalation.escalation_calls import Edge, EscalationCall
@@ -23,8 +23,8 @@ from iam_guard.analysis.escalation.techniques import (
 )
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn, root_arn
-from iam_guard.store.stored_principals import StoredPrincipal
-from iam_guard.store.task_policies import PATH
+from iam_guard.store.policies.stored_principals import StoredPrincipal
+from iam_guard.store.policies.task_policies import PATH
 
 _KEY_NOTE = "it returns the secret of a new access key"
 _LOGIN_NOTE = "it sets a password, with which the caller signs in"
@@ -75,10 +75,11 @@ class CredentialEdges:
         """Yield the calls that get credentials of a user by `step`, which may need others before."""
         credentials = self._directory.entities.credentials.get(user.arn, UserCredentials())
         if step.action == CREATE_KEY:
-            if credentials.keys < MAX_KEYS:
+            limit = self._directory.entities.quotas["access keys per user"]
+            if credentials.keys < limit:
                 yield (step,)
             else:
-                yield from self._after(actor, user, DELETE_KEY, "a user has at most two access keys", (step,))
+                yield from self._after(actor, user, DELETE_KEY, f"a user has at most {limit} access keys", (step,))
         elif (step.action == UPDATE_LOGIN) == credentials.has_password:
             if not credentials.factors:
                 yield (step,)

@@ -12,7 +12,7 @@ from iam_guard.analysis.escalation.principal_state import users_of
 from iam_guard.model.arn import account_of, is_service_linked_role
 from iam_guard.model.context import Given
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn
-from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals
+from iam_guard.store.policies.stored_principals import StoredPrincipal, StoredPrincipals
 
 
 @dataclass(slots=True)

@@ -26,8 +26,8 @@ from iam_guard.evaluation.matching.referenced_keys import keys_of_statement
 from iam_guard.evaluation.matching.resource import EVERYTHING
 from iam_guard.model.context import NO_KEYS, Given
 from iam_guard.model.request import Resource
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal
 
 _PROBE: Final = "any-service:AnyAction"
 _IAM_PROBE: Final = "iam:AnyAction"
@@ -208,21 +208,29 @@ class EscalationActor:
 
     def is_administrator(self) -> bool:
         """Return whether it may do what no policy names, also in IAM, and give permissions to all of its account."""
-        if self.principal.kind == "root":
-            return True
+        return self.principal.kind == "root" or bool(self.administrator_answers())
+
+    def administrator_answers(self) -> tuple[AccessAnswer, ...]:
+        """Return the answers that make a user or role an administrator; none if one of them is a denial."""
         partition, region, account = self.answers.partition, self.answers.region, self.account
         probes = (
             (_PROBE, f"arn:{partition}:any-service:{region}:{account}:any/resource"),
             (_IAM_PROBE, f"arn:{partition}:iam::{account}:any/resource"),
         )
-        if not self.has_allow(_PROBE) or any(
-            self.may(EntityRequest(action, arn, account, {}, {})) is None for action, arn in probes
-        ):
-            return False
-        return any(
-            self.may(EntityRequest(action, f"arn:{partition}:iam::{account}:{kind}/any/{kind}", account, {}, {}))
+        if not self.has_allow(_PROBE):
+            return ()
+        found: list[AccessAnswer] = []
+        for action, arn in probes:
+            answer = self.may(EntityRequest(action, arn, account, {}, {}))
+            if answer is None:
+                return ()
+            found.append(answer)
+        calls = (
+            EntityRequest(action, f"arn:{partition}:iam::{account}:{kind}/any/{kind}", account, {}, {})
             for action, kind in GRANTS
         )
+        grant = next(filter(None, map(self.may, calls)), None)
+        return () if grant is None else (*found, grant)
 
     def _ask(
         self,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from iam_guard.analysis.access.access_answers import AccessAnswer, MatchedStatement
 from iam_guard.analysis.escalation.escalation_path import EscalationStep
 from iam_guard.analysis.escalation.principal_state import EntityChange
-from iam_guard.store.stored_principals import StoredPrincipal
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 
 
 class EscalationCall(NamedTuple):

@@ -23,8 +23,8 @@ from iam_guard.analysis.escalation.techniques import ABLE, FURTHER
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.model.arn import account_of
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal
 
 _USEFUL: Final = tuple(action.lower() for action in (*ABLE, *FURTHER))
 

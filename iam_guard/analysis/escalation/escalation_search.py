@@ -22,7 +22,13 @@ from typing import Final, TypeAlias
 from iam_guard.analysis.access.access_evaluator import open_evaluator
 from iam_guard.analysis.escalation.escalation_calls import EscalationCall
 from iam_guard.analysis.escalation.escalation_graph import Edges, EscalationGraph, Node
-from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR, EscalationPath
+from iam_guard.analysis.escalation.escalation_path import (
+    ADMINISTRATOR,
+    Administrator,
+    EscalationPath,
+    Escalations,
+    GrantingStatement,
+)
 from iam_guard.analysis.escalation.principal_state import ALLOW_ALL, NO_EFFECT, EntityChange, StateEffect, effect_of
 from iam_guard.analysis.escalation.techniques import ASSUME_ROLE
 from iam_guard.settings import Settings
@@ -39,18 +45,38 @@ Calls: TypeAlias = tuple[EscalationCall, ...]
 def escalation_paths(
     store: SourceStore, *, settings: Settings | None = None, now: datetime | None = None
 ) -> list[EscalationPath]:
+    """Return the paths of `escalations`."""
+    return escalations(store, settings=settings, now=now).paths
+
+
+def escalations(store: SourceStore, *, settings: Settings | None = None, now: datetime | None = None) -> Escalations:
     """Return a shortest path from each user and role to each principal whose access it can gain, and to administrator.
 
-    A path to an administrator of an account stands for all paths to principals of that account. An administrator has
-    paths to other accounts alone, each to a principal by its ARN. Paths are sorted by start, those to an administrator
-    first, then by length.
+    And the users and roles that are administrators already, by which statements. A path to an administrator of an
+    account stands for all paths to principals of that account. An administrator has paths to other accounts alone, each
+    to a principal by its ARN. Paths are sorted by start, those to an administrator first, then by length.
     """
     with open_evaluator(store, settings, now) as evaluator:
         graph = EscalationGraph(evaluator)
         starts = [
             principal for principal in evaluator.population.principals_by_arn.values() if principal.kind != "root"
         ]
-        return [path for principal in starts for path in _Search(graph, principal.arn).paths()]
+        paths = [path for principal in starts for path in _Search(graph, principal.arn).paths()]
+        found = (_administrator(graph.node(principal.arn, NO_EFFECT)) for principal in starts)
+        return Escalations(paths, [administrator for administrator in found if administrator is not None])
+
+
+def _administrator(node: Node) -> Administrator | None:
+    """Return a principal that is an administrator, with the statements that make it one."""
+    answers = node.actor.administrator_answers() if node.is_administrator else ()
+    spoken = dict.fromkeys(statement for answer in answers for statement in answer.spoken)
+    allowing = [
+        GrantingStatement(statement.policy, statement.sid or str(statement.statement or 0), statement.through)
+        for statement in spoken
+        if statement.effect == "Allow" and statement.policy is not None
+    ]
+    keys = tuple(dict.fromkeys(key for answer in answers for key in answer.open_keys))
+    return Administrator(node.principal.arn, tuple(dict.fromkeys(allowing)), keys) if allowing else None
 
 
 class _Search:

@@ -26,8 +26,8 @@ from iam_guard.analysis.escalation.techniques import (
 )
 from iam_guard.model.principal import Principal
 from iam_guard.store.identifiers import session_arn
+from iam_guard.store.policies.stored_principals import ANY_SESSION, StoredPrincipal
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
-from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal
 
 NEW: Final = "escalation"
 """The word in place of wildcards in the names of new entities."""

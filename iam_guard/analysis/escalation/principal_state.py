@@ -14,8 +14,8 @@ from typing import Final
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import compile_policy
 from iam_guard.model.decision import PolicyType
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import PrincipalRecord, StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal
 
 _EVERYTHING: Final = (
     '{"Version":"2012-10-17","Statement":[{"Sid":"Everything","Effect":"Allow","Action":"*","Resource":"*"}]}'

@@ -23,16 +23,16 @@ from iam_guard.analysis.escalation.techniques import (
     ASSUME_FEDERATED,
     ASSUME_ROLE,
     ASSUME_WITH_ASSERTION,
-    PASSED_TO,
     PASSROLE,
     PROVIDERS,
     ProviderTechnique,
+    alternatives_of,
 )
 from iam_guard.model.arn import account_of, is_account_id
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import Resource
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal
 
 EVERYONE: Final = "*"
 
@@ -167,7 +167,7 @@ class RoleEdges:
 
     def _uses(self, actor: EscalationActor, service: str) -> Iterator[tuple[EscalationCall, ...]]:
         """Yield the calls by which an actor has a service run what it wants, the fewest first."""
-        known = PASSED_TO.get(service, ())
+        known = alternatives_of(service)
         alternatives = [tuple((action, action) for action in actions) for actions in sorted(known, key=len)]
         if not known:
             named = dict(actor.named_actions(service.partition(".")[0].lower()))

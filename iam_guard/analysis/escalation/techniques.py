@@ -203,6 +203,15 @@ PASSED_TO: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 """AWS's services that run what their caller supplies with a role: service principal -> alternatives, each the actions
 that the caller needs beside `iam:PassRole`. Of other services, any action counts."""
+_DOMAINS: Final = (".amazonaws.com.cn", ".amazonaws.eu", ".c2s.ic.gov", ".sc2s.sgov.gov")
+"""What the service principals of other partitions end with."""
+
+
+def alternatives_of(service: str) -> tuple[tuple[str, ...], ...]:
+    """Return the alternatives in `PASSED_TO` of a service in any partition; none of an unknown service."""
+    domain = next(filter(service.endswith, _DOMAINS), "")
+    return PASSED_TO.get(f"{service.removesuffix(domain)}.amazonaws.com" if domain else service, ())
+
 
 ABLE: Final = frozenset(
     {technique.action for technique in CHANGES}

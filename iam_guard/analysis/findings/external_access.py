@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iam_guard.analysis.checks.check_results import request_members
-from iam_guard.analysis.checks.limits import Undecided, Work
+from iam_guard.analysis.checks.limits import MAX_REQUESTS, Undecided, Work
 from iam_guard.analysis.checks.statement_forms import DocumentForm, form_of
 from iam_guard.analysis.findings.external_conditions import condition_sentence, external_conditions
 from iam_guard.analysis.findings.external_grants import (
@@ -136,12 +136,20 @@ def _findings(resource: SharedResource, zone: ZoneOfTrust) -> Iterator[ExternalF
         resource.arn, resource.account, resource.kind, inside, zone.organization, limits.is_blocked
     )
     analysis = _Analysis(resource, compiled, limits, question)
-    for alike in analysis.sentences():
-        yield analysis.finding(alike)
+    for sentence in analysis.sentences():
+        yield analysis.finding(sentence)
 
 
 def _condition(grant: ExternalGrant) -> dict[str, str]:
     return external_conditions(grant.conditions, grant.excluded_conditions)
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """Grants that differ by their actions alone, and a request of one of them that the evaluator allows."""
+
+    grants: list[ExternalGrant] = field(default_factory=list)
+    request: AccessRequest | None = None
 
 
 class _Analysis:
@@ -152,32 +160,38 @@ class _Analysis:
     ) -> None:
         self.resource, self.limits, self.question = resource, limits, question
         self.document = compiled.content.document
-        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, Work())
+        self.work, self.work_of_fixes = Work(), Work()
+        self.grants = external_grants([form_of(compiled.content), *limits.forms], question, self.work)
         self.policies = Bundle(
             identity=_OWN_SIDE.identity, session=_OWN_SIDE.session, resource=Layer([compiled]), rcps=limits.levels
         )
 
-    def sentences(self) -> Iterable[list[ExternalGrant]]:
+    def sentences(self) -> Iterable[_Sentence]:
         """Return the fewest grants that cover all access, in groups that differ by their actions alone.
 
-        A grant that may have no request is in the group of those that no request confirms, or not.
+        A grant that may have no request is in the group of those that no request confirms, or not. The others are first
+        to be confirmed, since one request does it.
         """
-        found: dict[tuple[object, ...], list[ExternalGrant]] = {}
-        for grant in irredundant(self.grants):
-            is_confirmed = grant.is_exact or self._request([grant]) is not None
+        found: dict[tuple[object, ...], _Sentence] = {}
+        for grant in sorted(irredundant(self.grants), key=lambda grant: not grant.is_exact):
             condition = tuple(_condition(grant).items())
-            key = grant.principal, condition, grant.is_public, grant.not_actions, is_confirmed
-            found.setdefault(key, []).append(grant)
+            shown = grant.principal, condition, grant.is_public, grant.not_actions
+            known = found.get((*shown, True)) if grant.is_exact else None
+            request = self._request(grant) if known is None or known.request is None else None
+            is_confirmed = grant.is_exact or request is not None
+            sentence = found.setdefault((*shown, is_confirmed), _Sentence())
+            sentence.grants.append(grant)
+            sentence.request = sentence.request or request
         return found.values()
 
-    def _request(self, grants: Sequence[ExternalGrant]) -> AccessRequest | None:
-        return confirming_request(grants, lambda request: decide(request, self.policies).allowed)
+    def _request(self, grant: ExternalGrant) -> AccessRequest | None:
+        return confirming_request(grant, lambda request: decide(request, self.policies).allowed)
 
-    def finding(self, grants: Sequence[ExternalGrant]) -> ExternalFinding:
+    def finding(self, sentence: _Sentence) -> ExternalFinding:
         """Return the finding of grants that differ by their actions alone."""
-        first, resource = grants[0], self.resource
+        grants, resource = sentence.grants, self.resource
+        first = grants[0]
         actions = tuple(dict.fromkeys(sorted(action for grant in grants for action in grant.actions)))
-        request = self._request(grants)
         return ExternalFinding(
             resource.arn,
             resource_type_of(resource.arn),
@@ -188,10 +202,14 @@ class _Analysis:
             first.is_public,
             self.limits.restriction(grants),
             first.not_actions,
-            request,
+            sentence.request,
             self._fix(first.principal, actions),
-            None if request is not None else "no request was found that confirms it",
+            None if sentence.request is not None else self._unconfirmed(),
         )
+
+    def _unconfirmed(self) -> str:
+        limit = f" within the limit of {MAX_REQUESTS:,} requests" if self.work.requests < 0 else ""
+        return f"no request was found that confirms it{limit}"
 
     def _fix(self, entry: PrincipalEntry, actions: Sequence[str]) -> SuggestedFix | None:
         """Return the shortest change of the policy that ends the access of a principal to some actions."""
@@ -204,7 +222,7 @@ class _Analysis:
         """Return whether the access of a principal to some actions has ended, by the analysis of the fixed policy."""
         try:
             forms = [DocumentForm(CompiledDocument(_about(fixed, entry, actions))), *self.limits.forms]
-            left = external_grants(forms, self.question, Work(), only=entry)
+            left = external_grants(forms, self.question, self.work_of_fixes, only=entry)
         except Undecided:
             return False
         return not any(grant.overlaps(actions) for grant in left)

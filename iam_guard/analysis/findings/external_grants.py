@@ -2,7 +2,9 @@
 
 Strategy. A grant is one principal of one Allow statement with some of its actions; it has the boxes of requests that
 the statement really grants (`external_grants`). Beginning with the narrowest, the actions are dropped that others cover
-(`irredundant`). What is left is confirmed with a request that the evaluator allows (`confirming_request`).
+(`irredundant`). What is left is confirmed with a request that the evaluator allows (`confirming_request`). All requests
+that are tried for one policy share a budget (`Work.requests`); without it, a short policy with many principals whose
+conditions contradict each other is tried for minutes. What is not confirmed by then is reported, with an error.
 
 If conditions or resources have variables with known values, the callers are divided by these, and each part has a space
 of its own. A grant that depends on other variables is confirmed with values in their place, as in `comparison`.
@@ -18,7 +20,7 @@ from typing import TypeAlias
 
 from iam_guard.analysis.checks.boxes import ACTION, OPAQUE, Box
 from iam_guard.analysis.checks.callers import TypicalCaller
-from iam_guard.analysis.checks.instances import KnownValues, instances, known_values, values_in_resources, with_values
+from iam_guard.analysis.checks.instances import KnownValues, known_values, with_values
 from iam_guard.analysis.checks.judged_policies import IsAllowed
 from iam_guard.analysis.checks.limits import Undecided, Work
 from iam_guard.analysis.checks.statement_forms import DocumentForm, has_open_values
@@ -175,7 +177,7 @@ def _spaces(
     variables = frozenset(key for form in forms for key in form.variables)
     if variables:
         forms = _filled(forms, question.owner_values)
-    callers = outside_callers(forms, question.owner, question.inside)
+    callers = outside_callers(forms, question.arn, question.owner, question.inside)
     by_values: dict[KnownValues, list[TypicalCaller]] = {}
     named = None if only is None else Principals((only,))
     for caller in callers if named is None else [caller for caller in callers if named.match(caller.principal)]:
@@ -248,15 +250,12 @@ def _limited(grant: ExternalGrant, actions: tuple[str, ...]) -> ExternalGrant:
 # --- confirmation ------------------------------------------------------------------------------------------------
 
 
-def confirming_request(grants: Iterable[ExternalGrant], is_allowed: IsAllowed) -> AccessRequest | None:
-    """Return a request of the first of some grants that has one which `is_allowed` confirms; None if there is none."""
+def confirming_request(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest | None:
+    """Return a request of a grant that `is_allowed` confirms; None if none was found within the limits."""
     try:
-        for grant in grants:
-            for space, box in grant.parts:
-                found = _confirmed(space, box, is_allowed)
-                if found is not None:
-                    return found
-        return next(filter(None, (_of_instances(grant, is_allowed) for grant in grants if not grant.is_exact)), None)
+        found = (_confirmed(space, box, is_allowed) for space, box in grant.parts)
+        request = next(filter(None, found), None)
+        return request if request is not None or grant.is_exact else _of_instances(grant, is_allowed)
     except Undecided:
         return None
 
@@ -265,21 +264,22 @@ def _confirmed(space: ExternalSpace, box: Box, is_allowed: IsAllowed) -> AccessR
     def is_witness(request: AccessRequest) -> bool:
         return is_allowed(request) and space.is_from_outside(request)
 
+    def is_simpler(request: AccessRequest) -> bool:
+        space.work.spend_requests()
+        return is_witness(request)
+
     for request in islice(space.requests(box), _MAX_REQUESTS):
         if is_witness(request):
-            return simplest(request, is_witness)
+            return simplest(request, is_simpler)
     return None
 
 
 def _of_instances(grant: ExternalGrant, is_allowed: IsAllowed) -> AccessRequest | None:
     """Return a request of a grant with values in place of its variables."""
     for space in dict.fromkeys(space for space, _ in grant.parts):
-        written, arn = (space.written, *space.rcps), space.question.arn
-        needed = values_in_resources(written, (arn, f"{arn}/example", f"{arn}:example"))
-        for instance in instances(written, needed):
-            forms = [DocumentForm(document) for document in instance.documents]
-            part = ExternalSpace(space.question, forms, space.callers, space.work, instance.tests)
+        for part in space.instances():
             for box in part.boxes(part.statement(grant.written.index)):
+                space.work.spend_requests()
                 named = part.of_entry(box, grant.principal)
                 piece = None if named is None else part.of_actions(named, grant.actions)
                 found = None if piece is None else _confirmed(part, piece, is_allowed)

@@ -10,19 +10,13 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 
 from iam_guard.analysis.checks.boxes import ACTION, CALLER, RESOURCE, Box, Literal, Negated, Region, meet, subtract
-from iam_guard.analysis.checks.callers import (
-    TypicalCaller,
-    accounts_of,
-    caller_tests,
-    derived_keys,
-    letters_of,
-    partitions_of,
-    side_of,
-    typed_tests,
-)
+from iam_guard.analysis.checks.caller_keys import caller_tests, derived_keys, letters_of, typed_tests
+from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, side_of
 from iam_guard.analysis.checks.differences import Side, differences
+from iam_guard.analysis.checks.instances import Instance, instances, values_in_resources
 from iam_guard.analysis.checks.key_sets import PointTest, TextTest
 from iam_guard.analysis.checks.limits import Work
 from iam_guard.analysis.checks.public_access import is_outsider, restrictions
@@ -100,15 +94,17 @@ class ExternalSpace:
         self.restrictions = tuple(dict.fromkeys(of_forms))
         self._callers_of = side_of(self.policy, callers).callers
         self._named: dict[PrincipalEntry, int] = {}
+        self._boxes: dict[int, list[Box]] = {}
+        self._compiled: dict[Test, Condition] = {}
+        self._instances: list[ExternalSpace] = []
 
     @cached_property
     def groups(self) -> dict[tuple[Test, ...], int]:
         """The callers as bits, by the conditions that all their requests meet."""
-        partitions = partitions_of(self.forms) if self.derived else ()
         letters = letters_of(self.forms) if self.derived else ""
         found: dict[tuple[Test, ...], int] = {}
         for index, caller in enumerate(self.callers):
-            tests = tuple(caller_tests(caller, self.derived, self.named, partitions, letters)) if self.derived else ()
+            tests = tuple(caller_tests(caller, self.derived, self.named, letters)) if self.derived else ()
             found[tests] = found.get(tests, 0) | 1 << index
         return found
 
@@ -184,8 +180,14 @@ class ExternalSpace:
             found.setdefault(caller.principal.account, []).append(index)
         return found
 
-    def boxes(self, statement: StatementForm) -> Iterator[Box]:
-        """Yield what an Allow statement of the policy grants."""
+    def boxes(self, statement: StatementForm) -> list[Box]:
+        """Return what an Allow statement of the policy grants."""
+        index = statement.statement.index
+        if index not in self._boxes:
+            self._boxes[index] = [*self._granted_boxes(statement)]
+        return self._boxes[index]
+
+    def _granted_boxes(self, statement: StatementForm) -> Iterator[Box]:
         if not self._callers_of[id(statement)] or (self.question.is_blocked and _are_limited(statement.services)):
             return
         form = copy.copy(self.policy)
@@ -284,13 +286,41 @@ class ExternalSpace:
         witnesses = Witnesses(self.space, self.work, self._spelling, self.named, of_resource=True)
         bits = box.get(CALLER, (1 << len(self.callers)) - 1)
         for tests, group in self.groups.items():
-            are_met = [compile_condition(*test) for test in (*self.tests, *tests)]
             left = bits & group
+            are_met = [*map(self._condition, (*self.tests, *tests))] if left else []
             while left:
                 index = (left & -left).bit_length() - 1
                 left &= left - 1
-                found = witnesses.requests(box, self.callers[index])
-                yield from (request for request in found if all(is_met(request) for is_met in are_met))
+                for request in witnesses.requests(box, self.callers[index]):
+                    self.work.spend_requests()
+                    if all(is_met(request) for is_met in are_met):
+                        yield request
+
+    def _condition(self, test: Test) -> Condition:
+        found = self._compiled.get(test)
+        if found is None:
+            found = self._compiled[test] = compile_condition(*test)
+        return found
+
+    def instances(self) -> Iterator[ExternalSpace]:
+        """Yield the space with values in place of its variables; each is built once, for all grants.
+
+        One counts as many requests as there are pairs of a caller and a statement, which are compared to build it.
+        """
+        for index in count():
+            if index == len(self._instances):
+                instance = next(self._unbuilt, None)
+                if instance is None:
+                    return
+                self.work.spend_requests(len(self.callers) * len(self.policy.statements))
+                forms = [DocumentForm(document) for document in instance.documents]
+                self._instances.append(ExternalSpace(self.question, forms, self.callers, self.work, instance.tests))
+            yield self._instances[index]
+
+    @cached_property
+    def _unbuilt(self) -> Iterator[Instance]:
+        written, arn = (self.written, *self.rcps), self.question.arn
+        return instances(written, values_in_resources(written, (arn, f"{arn}/example", f"{arn}:example")))
 
     @cached_property
     def _spelling(self) -> dict[str, str]:

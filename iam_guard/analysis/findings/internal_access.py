@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from iam_guard.analysis.access.access_question import check_resource
+from iam_guard.analysis.access.known_keys import PossibleTimes
 from iam_guard.analysis.access.outside_principals import outside_principals
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.analysis.findings.policy_holders import PolicyHolders, StoredHolders
 from iam_guard.analysis.findings.reached_actions import Member, Reached, ReachedActions, ResourceQuestion, members
 from iam_guard.analysis.findings.resource_types import resource_type_of
-from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
 from iam_guard.analysis.reference.own_references import with_own_references
+from iam_guard.analysis.reference.reference_index import KnownAction, ReferenceIndex
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.evaluation.applicable_types import rcp_exemption, scp_exemption
 from iam_guard.evaluation.bounds import PartialEvaluator
@@ -38,8 +39,8 @@ from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.grammar import WILDCARD, quoted
 from iam_guard.settings import Settings
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import AccountRecord, SourceStore
-from iam_guard.store.stored_principals import StoredPrincipal
 
 Restriction: TypeAlias = Literal["APPLIED", "NOT_APPLICABLE", "FAILED_TO_EVALUATE_SCP", "FAILED_TO_EVALUATE_RCP"]
 """Whether control policies limited what was found (rules AA-6, AA-11). AWS's `APPLICABLE`, present but not evaluated,
@@ -112,7 +113,7 @@ class InternalAccess:
         self._references = ReferenceIndex(with_own_references(references), is_all=False)
         self._stored = StoredHolders(store)
         self._taggable: dict[str, bool] = {}
-        self._evaluator = PartialEvaluator()
+        self._evaluator = PartialEvaluator(PossibleTimes(self._now))
 
     def findings(self, resource: str) -> list[InternalFinding]:
         """Return the access to a resource, by principal and condition.

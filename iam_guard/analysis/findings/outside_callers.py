@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
+from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, partitions_of, resource_callers
 from iam_guard.analysis.checks.statement_forms import DocumentForm, Test
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.model.arn import account_of, is_account_id
@@ -55,16 +55,19 @@ def entry_account(entry: PrincipalEntry) -> str | None:
     return value if is_account_id(value) else account_of(value)
 
 
-def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collection[str]) -> list[TypicalCaller]:
-    """Return the typical callers from outside that an Allow of the first form names; the resource belongs to `owner`.
+def outside_callers(
+    forms: Sequence[DocumentForm], arn: str, owner: str, inside: Collection[str]
+) -> list[TypicalCaller]:
+    """Return the typical callers from outside that an Allow of the first form names; `arn` belongs to `owner`.
 
     Callers of identity providers exist for trust policies only: they do nothing but assume a role. Raises `Undecided`
     if there are too many of one account.
     """
     allows, kind = forms[0].allows, forms[0].document.type
+    partitions = partitions_of(forms, [arn])
     found = [
         TypicalCaller(caller.principal, owner, caller.account, caller.arns)
-        for caller in _callers(forms, inside)
+        for caller in _callers(forms, partitions, inside)
         if _is_external(caller.principal, kind)
         and any(form.compiled.principal_match(caller.principal) is not None for form in allows)
     ]
@@ -73,7 +76,9 @@ def outside_callers(forms: Sequence[DocumentForm], owner: str, inside: Collectio
     return found
 
 
-def _callers(forms: Sequence[DocumentForm], inside: Collection[str]) -> Iterator[TypicalCaller]:
+def _callers(
+    forms: Sequence[DocumentForm], partitions: tuple[str, ...], inside: Collection[str]
+) -> Iterator[TypicalCaller]:
     """Yield the callers without an account and of unnamed accounts, then those of each account that is named."""
     statements = [form.statement for document in forms for form in document.statements]
     listed = [entries for statement in statements for entries in (statement.principals, statement.not_principals)]
@@ -81,18 +86,22 @@ def _callers(forms: Sequence[DocumentForm], inside: Collection[str]) -> Iterator
     for entry in outside_entries((entry for entries in listed for entry in entries or ()), inside):
         by_account.setdefault(entry_account(entry), set()).add(entry)
     named = {account for account in accounts_of(forms) if account not in inside}
-    yield from _callers_elsewhere(frozenset(by_account.pop(None)), {*named, *filter(None, by_account), *inside})
+    known = {*named, *filter(None, by_account), *inside}
+    yield from _callers_elsewhere(frozenset(by_account.pop(None)), partitions, known)
     for account in sorted({*named, *filter(None, by_account)}):
         entries = frozenset(by_account.get(account, ()))
-        callers = _callers_named(entries, (account,) if account in named else ())
+        callers = _callers_named(entries, partitions, (account,) if account in named else ())
         yield from (caller for caller in callers if caller.principal.account == account)
 
 
-def _callers_elsewhere(entries: frozenset[PrincipalEntry], known: Collection[str]) -> Iterator[TypicalCaller]:
+def _callers_elsewhere(
+    entries: frozenset[PrincipalEntry], partitions: tuple[str, ...], known: Collection[str]
+) -> Iterator[TypicalCaller]:
     """Yield the callers without an account, and those of an account that is not known."""
     named: set[str] = set()
     while True:
-        callers = [caller for caller in _callers_named(entries, tuple(sorted(named))) if caller.account is None]
+        listed = _callers_named(entries, partitions, tuple(sorted(named)))
+        callers = [caller for caller in listed if caller.account is None]
         clashes = {account for caller in callers if (account := caller.principal.account) in known and account}
         if not clashes:
             yield from callers
@@ -101,12 +110,14 @@ def _callers_elsewhere(entries: frozenset[PrincipalEntry], known: Collection[str
 
 
 @lru_cache(maxsize=4096)
-def _callers_named(entries: frozenset[PrincipalEntry], named: tuple[str, ...]) -> tuple[TypicalCaller, ...]:
+def _callers_named(
+    entries: frozenset[PrincipalEntry], partitions: tuple[str, ...], named: tuple[str, ...]
+) -> tuple[TypicalCaller, ...]:
     """Return the callers that some principals of policies distinguish, each once; `named` are accounts as a whole."""
     statement = Statement(0, Effect.ALLOW, principals=tuple(sorted(entries)), actions=())
     form = DocumentForm(CompiledDocument(Document(PolicyType.RESOURCE, LATEST, (statement,), "callers", "")))
     found: dict[Principal, TypicalCaller] = {}
-    for caller in resource_callers([form], named):
+    for caller in resource_callers([form], named, partitions):
         found.setdefault(caller.principal, caller)
     return tuple(found.values())
 

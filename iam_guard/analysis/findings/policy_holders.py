@@ -22,8 +22,8 @@ from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.parser import parse
+from iam_guard.store.policies.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 from iam_guard.store.protocol import AccountRecord, SourceStore, StoredPolicy
-from iam_guard.store.stored_principals import StoredPrincipal, StoredPrincipals, read_principals
 
 StoredLevels = tuple[tuple[StoredPolicy, ...], ...]
 _ASKING = Principal.anonymous()

@@ -32,8 +32,8 @@ from iam_guard.model.context import Given
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest
+from iam_guard.store.policies.stored_principals import StoredPrincipal
 from iam_guard.store.protocol import AccountRecord
-from iam_guard.store.stored_principals import StoredPrincipal
 
 Condition: TypeAlias = tuple[tuple[str, str], ...]
 """The condition keys that an access depends on, with their values as text."""

@@ -20,9 +20,9 @@ from iam_guard.analysis.findings.unused_findings import RecordedUses, UnusedFind
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.evaluation.matching.pattern import compile_glob, is_literal
 from iam_guard.model.decision import PolicyType
-from iam_guard.store.last_used_rows import Use
+from iam_guard.store.credentials.last_used_rows import Use
+from iam_guard.store.policies.stored_principals import read_principals
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.stored_principals import read_principals
 
 
 @dataclass(frozen=True, slots=True)

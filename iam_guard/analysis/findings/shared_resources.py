@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import Arn
 from iam_guard.model.decision import PolicyRef, PolicyType
+from iam_guard.store.database.records import PRESENT, Records, Row, row_arn
 from iam_guard.store.identifiers import fold
-from iam_guard.store.principal_bindings import current_text
+from iam_guard.store.policies.principal_bindings import current_text
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.records import PRESENT, Records, Row, row_arn
 from iam_guard.store.schema import accounts as account_table
 from iam_guard.store.schema import identities, placements, resources, units
 

@@ -29,10 +29,11 @@ from iam_guard.model.arn import is_service_linked_role
 from iam_guard.model.reference import ServiceReference
 from iam_guard.policy.document import Document, Effect, Statement
 from iam_guard.policy.parser import parse
+from iam_guard.store.credentials.last_used_rows import MAX_ACTIONS, KeyUse, ServiceUse, Use
+from iam_guard.store.database.records import PRESENT, Records, Row
 from iam_guard.store.identifiers import iam_arn
-from iam_guard.store.last_used_rows import MAX_ACTIONS, KeyUse, ServiceUse, Use
+from iam_guard.store.policies.stored_principals import StoredPrincipal, read_principals
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.records import PRESENT, Records, Row
 from iam_guard.store.schema import (
     access_key_uses,
     access_keys,
@@ -43,7 +44,6 @@ from iam_guard.store.schema import (
     policy_versions,
     service_uses,
 )
-from iam_guard.store.stored_principals import StoredPrincipal, read_principals
 
 UnusedKind: TypeAlias = Literal["UnusedIAMRole", "UnusedIAMUserAccessKey", "UnusedIAMUserPassword", "UnusedPermission"]
 ExcludedTag: TypeAlias = tuple[str, str | None]

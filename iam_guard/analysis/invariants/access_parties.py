@@ -20,8 +20,8 @@ from iam_guard.model.arn import account_of
 from iam_guard.model.context import NO_KEYS, Value, resource_values
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
+from iam_guard.store.policies.stored_principals import ANY_SESSION
 from iam_guard.store.protocol import AccountRecord, StoredPolicy
-from iam_guard.store.stored_principals import ANY_SESSION
 
 _SESSION = "example"
 """The session of a role in a witness that needs no certain one."""

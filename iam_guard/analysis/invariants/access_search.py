@@ -12,15 +12,8 @@ from functools import cached_property
 from itertools import islice
 
 from iam_guard.analysis.checks.boxes import RESOURCE, Literal, meet
-from iam_guard.analysis.checks.callers import (
-    TypicalCaller,
-    accounts_of,
-    caller_tests,
-    derived_keys,
-    letters_of,
-    partitions_of,
-    typed_tests,
-)
+from iam_guard.analysis.checks.caller_keys import caller_tests, derived_keys, letters_of, typed_tests
+from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of
 from iam_guard.analysis.checks.instances import instances, values_in_resources
 from iam_guard.analysis.checks.key_sets import TextTest
 from iam_guard.analysis.checks.limits import Undecided, Work
@@ -230,7 +223,7 @@ class _Search:
                 if caller.typical.account is None
                 else self._named
             )
-            yield from caller_tests(caller.typical, derived, named, partitions_of(self.forms), letters_of(self.forms))
+            yield from caller_tests(caller.typical, derived, named, letters_of(self.forms))
         if caller.is_outside and caller.principal.type is not PrincipalType.SERVICE:
             yield from (_test("Null", key, "true") for key in _SERVICE_KEYS if key in keys)
         if caller.organizations and "aws:principalorgid" in keys:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, resource_callers
+from iam_guard.analysis.checks.callers import TypicalCaller, accounts_of, partitions_of, resource_callers
 from iam_guard.analysis.checks.statement_forms import form_of
 from iam_guard.analysis.invariants.access_parties import AccessTarget, AnalyzedCaller
 from iam_guard.analysis.invariants.policy_forms import PolicyForms, compile_stored
@@ -17,10 +17,10 @@ from iam_guard.model.arn import is_iam_or_sts
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.policy.document import Statement
+from iam_guard.store.database.records import row_arn
+from iam_guard.store.policies.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals, read_principals
 from iam_guard.store.protocol import AccountRecord, SourceStore, StoredPolicy
-from iam_guard.store.records import row_arn
 from iam_guard.store.schema import identities, memberships
-from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals, read_principals
 
 _EVERYTHING = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 _OTHER_SIDE = (StoredPolicy(PolicyRef("policies of another account", PolicyType.IDENTITY), _EVERYTHING),)
@@ -46,6 +46,7 @@ class StoreAccess:
     targets: tuple[AccessTarget, ...]
     groups: Mapping[str, frozenset[str]]
     forms: PolicyForms = field(default_factory=PolicyForms)
+    partition: str = "aws"
 
     @cached_property
     def callers(self) -> tuple[AnalyzedCaller, ...]:
@@ -87,7 +88,7 @@ class StoreAccess:
         record = user.record
         has_boundary = record.principal.has_boundary
         principal = Principal.from_arn(arn, user_arn=user.arn, tags=record.principal.tags, has_boundary=has_boundary)
-        arns = (f"arn:*:sts::{user.account}:federated-user/?*",) if is_any_name else ()
+        arns = (arn.replace(f"/{ANY_SESSION}", "/?*"),) if is_any_name else ()
         return AnalyzedCaller(
             user.arn,
             "federated user",
@@ -122,7 +123,8 @@ class StoreAccess:
         forms = [form_of(compile_stored(policy).content) for policy in policies]
         yield from self.sessions_named_by(*policies)
         named = [one for one in dict.fromkeys((*accounts_of(forms), *accounts)) if one not in self.accounts]
-        listed = resource_callers(forms, named, self.accounts)
+        partitions = partitions_of(forms, [f"arn:{self.partition}:"])
+        listed = resource_callers(forms, named, partitions, self.accounts)
         more = [TypicalCaller(principal, target.owner.id, principal.account) for principal in principals]
         found: dict[Principal, AnalyzedCaller] = {}
         for typical in (*listed, *more):
@@ -201,7 +203,8 @@ def read_store_access(store: SourceStore) -> StoreAccess:
             for row in records.all(memberships):
                 groups[arns[row["user_id"]]].add(arns[row["group_id"]])
         targets = [*_resources(store, population, accounts), *_trusted_roles(population, accounts)]
-    return StoreAccess(population, accounts, tuple(targets), {user: frozenset(found) for user, found in groups.items()})
+    groups_of = {user: frozenset(found) for user, found in groups.items()}
+    return StoreAccess(population, accounts, tuple(targets), groups_of, partition=store.partition)
 
 
 def _resources(

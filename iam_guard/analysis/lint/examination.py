@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.lint.rules import RULES
 from iam_guard.analysis.lint.subject import LintRule, Subject
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document_check import CHECKS, STORED

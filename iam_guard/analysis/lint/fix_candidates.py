@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from iam_guard.analysis.lint.edits import Edit, insert_first, remove, rename, replace_value
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.model.reference import KeyType
 from iam_guard.policy.document import LATEST, Effect
 from iam_guard.policy.fault import Fault

@@ -14,10 +14,10 @@ from iam_guard.analysis.lint.edits import Edit
 from iam_guard.analysis.lint.examination import Examination, Examiner
 from iam_guard.analysis.lint.fixes import Fixer
 from iam_guard.analysis.lint.lint_codes import HINTS, OWN_LEVELS, SEVERITIES, level_of_code
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.lint.sources import LintedFile, PolicySource
 from iam_guard.analysis.lint.subject import LintRule, Subject
 from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.model.reference import ServiceReference
 from iam_guard.policy.document import Position
 from iam_guard.policy.fault import Fault

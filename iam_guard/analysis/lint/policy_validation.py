@@ -13,8 +13,8 @@ from iam_guard.analysis.lint.examination import Examiner
 from iam_guard.analysis.lint.fixes import Fix, Fixer
 from iam_guard.analysis.lint.lint_codes import HINTS, help_page, level_of_code
 from iam_guard.analysis.lint.locations import Span, json_tree_of, location, location_of_error, span_as_dict
-from iam_guard.analysis.lint.reference_index import ReferenceIndex
 from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.errors import InvalidInput, did_you_mean
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.reference import ServiceReference

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from iam_guard.analysis.lint.reference_index import KnownAction, ReferenceIndex
+from iam_guard.analysis.reference.reference_index import KnownAction, ReferenceIndex
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document, Statement
 from iam_guard.policy.fault import Fault, Reading

@@ -1,4 +1,4 @@
-"""Replay: decide recorded requests again, with the policies of the record or with changed ones (issue F).
+"""Replay: decide recorded requests again, with the policies of the record or with changed ones.
 
 `recorded_requests` parses records, `replayed_request` resolves condition keys, `replayer` decides with a store,
 `comparison` compares the outcomes; `shadow_results` collects the outcomes of a candidate in shadow mode. The stores are

@@ -16,7 +16,7 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.protocol import SourceStore
 
 

@@ -24,7 +24,7 @@ from iam_guard.analysis.reports.unused_heat_map import unused_section
 
 @dataclass(frozen=True)
 class AccessReport:
-    """What was found: the JSON values of external and unused findings, and of escalation paths.
+    """What was found: the JSON values of external and unused findings, of escalation paths, and of administrators.
 
     `subject` is what was analysed, for the heading; `time` is when, with a time zone. `unused` is None if it was not
     analysed: a seed file does not record what is used.
@@ -35,6 +35,7 @@ class AccessReport:
     external: Sequence[Mapping[str, Any]]
     unused: Sequence[Mapping[str, Any]] | None
     escalation: Sequence[Mapping[str, Any]]
+    administrators: Sequence[Mapping[str, Any]] = ()
 
     @cached_property
     def sections(self) -> tuple[ReportSection, ReportSection, ReportSection]:
@@ -42,7 +43,7 @@ class AccessReport:
         return (
             external_section(self.external),
             unused_section(self.unused, self.time),
-            escalation_section(self.escalation),
+            escalation_section(self.escalation, self.administrators),
         )
 
 

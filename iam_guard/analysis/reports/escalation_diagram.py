@@ -33,8 +33,8 @@ _ADVICE = (
 )
 
 
-def escalation_section(paths: Sequence[Path]) -> ReportSection:
-    """Return the section of the report."""
+def escalation_section(paths: Sequence[Path], present: Sequence[Mapping[str, Any]] = ()) -> ReportSection:
+    """Return the section of the report; `present` are the principals that are administrators already."""
     paths = sorted(paths, key=lambda path: (path["to"] != ADMINISTRATOR, len(path["steps"]), path["from"], path["to"]))
     administrators = {path["from"] for path in paths if path["to"] == ADMINISTRATOR}
     others = {path["from"] for path in paths} - administrators
@@ -44,6 +44,9 @@ def escalation_section(paths: Sequence[Path]) -> ReportSection:
         summary = f"{number_of(len(administrators), 'principal')} can become administrator{more}."
         if not administrators:
             summary = f"{number_of(len(others), 'principal')} can become another principal, none an administrator."
+    if present:
+        verb = "is an administrator" if len(present) == 1 else "are administrators"
+        summary = f"{summary} {number_of(len(present), 'principal')} {verb} already."
     return ReportSection(
         anchor="escalation",
         title="Escalation",
@@ -55,7 +58,7 @@ def escalation_section(paths: Sequence[Path]) -> ReportSection:
         summary=summary,
         advice=_ADVICE,
         figure=_graph(paths, summary) if paths else Markup(),
-        table=_table(paths) if paths else Markup(),
+        table=joined([*([_table(paths)] if paths else []), *([_administrators(present)] if present else [])]),
     )
 
 
@@ -119,6 +122,11 @@ def _table(paths: Sequence[Path]) -> Markup:
         for path in paths
     )
     return findings_table("Escalation, every path", ("Principal", "Becomes", "Steps"), rows, len(paths))
+
+
+def _administrators(present: Sequence[Mapping[str, Any]]) -> Markup:
+    rows = ((code(one["principal"]), one["why"]) for one in present)
+    return findings_table("Administrators already", ("Principal", "By"), rows, len(present))
 
 
 def _step(step: Mapping[str, str]) -> Markup:

@@ -1,13 +1,17 @@
 """Access previews: the findings that a resource would have with another policy (AA-14).
 
-A preview is stored with its configuration, and analysed when it is first read, as findings are. Its findings are
-compared with those of the analyzer then: NEW, UNCHANGED, or CHANGED in their status.
+A preview is stored with its configuration, and analysed when it is first read, as findings are: one preview for each
+call that reads previews. Its findings are compared with those of the analyzer then: NEW, UNCHANGED, or CHANGED in their
+status.
+
+The ARN of a bucket names no account, so its owner is known only once it has a policy, and can change. Each answer
+checks the owner: the preview of a resource that now belongs to an account outside of the zone of trust has failed.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from iam_guard.analysis.findings.resource_types import resource_type_of
@@ -19,7 +23,6 @@ from iam_guard.api.access_analyzer.analyzer_errors import (
 )
 from iam_guard.api.access_analyzer.analyzer_rows import analyzer_arn, find_analyzer, load_by_arn, name_in_arn
 from iam_guard.api.access_analyzer.archive_rules import filters_of_rules
-from iam_guard.api.access_analyzer.custom_checks import MAX_CHARACTERS
 from iam_guard.api.access_analyzer.finding_analysis import (
     AnalysisScope,
     AnalyzedAccess,
@@ -29,16 +32,17 @@ from iam_guard.api.access_analyzer.finding_analysis import (
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
 from iam_guard.api.access_analyzer.finding_lists import external_analyzer
 from iam_guard.api.access_analyzer.finding_members import external_details, external_members
-from iam_guard.api.access_analyzer.finding_updates import bring_up_to_date
+from iam_guard.api.access_analyzer.finding_updates import analysis_turn, bring_up_to_date
 from iam_guard.api.access_analyzer.preview_configurations import ProposedPolicy, proposed_policy
 from iam_guard.api.access_analyzer.token_pages import next_token, page_of_sequence, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.operation import OperationRequest
-from iam_guard.errors import PolicyError
+from iam_guard.errors import LimitExceeded, PolicyError
 from iam_guard.model.arn import account_of
 from iam_guard.policy.parser import parse
+from iam_guard.policy.quota import RESOURCE
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.protocol import SourceStore, StoredPolicy
-from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import access_previews, findings, identities, resources
 
 _PREVIEW: Final = "AccessPreview"
@@ -52,8 +56,7 @@ def create_access_preview(call: ServiceCall, parameters: Input) -> Output:
     analyzer = external_analyzer(call, parameters)
     configurations, token = parameters["configurations"], parameters.get("clientToken")
     proposed = proposed_policy(configurations)
-    scope = analysis_scope(call.records, analyzer, call.now)
-    if scope is None or _owner(call.records, call.account, proposed.arn) not in scope.zone.accounts:
+    if not _is_own(call.records, call.account, analysis_scope(call.records, analyzer, call.now), proposed.arn):
         raise InvalidMember("expected a resource of an account in the zone of trust")
     rows = call.records.all(access_previews, order=("created", "id"), analyzer_id=analyzer["id"])
     for row in rows:
@@ -81,20 +84,22 @@ def get_access_preview(call: ServiceCall, parameters: Input) -> Output:
     """Return a preview. Raises `AnalyzerResourceNotFound`."""
     analyzer = load_by_arn(call, parameters)
     row = _load(call, analyzer, parameters["accessPreviewId"])
-    return {"accessPreview": {**_described(call, analyzer, row), "configurations": row["configurations"]}}
+    (described,) = _described(call, analyzer, [row])
+    return {"accessPreview": {**described, "configurations": row["configurations"]}}
 
 
 def list_access_previews(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the previews of an analyzer. Raises `AnalyzerResourceNotFound`."""
     analyzer = load_by_arn(call, parameters)
     page = table_page(call, parameters, access_previews, ("id",), analyzer_id=analyzer["id"])
-    return {"accessPreviews": [_described(call, analyzer, row) for row in page.rows], **next_token(page)}
+    return {"accessPreviews": _described(call, analyzer, page.rows), **next_token(page)}
 
 
 def list_access_preview_findings(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the findings of a preview. Raises `AnalyzerResourceNotFound`, `InvalidMember`."""
-    row = _load(call, load_by_arn(call, parameters), parameters["accessPreviewId"])
-    if row["status"] == FAILED:
+    analyzer = load_by_arn(call, parameters)
+    row = _load(call, analyzer, parameters["accessPreviewId"])
+    if _statuses(call, analyzer, [row]) == [FAILED]:
         raise InvalidMember("The access preview failed, so it has no findings.")
     wanted = FindingFilter.of(parameters.get("filter", {}), _KEYS)
     found = [finding for finding in row["findings"] if wanted.matches(_attributes(finding))]
@@ -113,14 +118,24 @@ def _load(call: ServiceCall, analyzer: Row, id: str) -> Row:
     return row
 
 
-def _described(call: ServiceCall, analyzer: Row, row: Row) -> Output:
-    return {
-        "id": row["id"],
-        "analyzerArn": analyzer_arn(call, analyzer["name"]),
-        "createdAt": instant(row["created"]),
-        "status": row["status"],
-        "statusReason": {"code": "INVALID_CONFIGURATION"} if row["status"] == FAILED else None,
-    }
+def _described(call: ServiceCall, analyzer: Row, rows: Sequence[Row]) -> list[Output]:
+    return [
+        {
+            "id": row["id"],
+            "analyzerArn": analyzer_arn(call, analyzer["name"]),
+            "createdAt": instant(row["created"]),
+            "status": status,
+            "statusReason": {"code": "INVALID_CONFIGURATION"} if status == FAILED else None,
+        }
+        for row, status in zip(rows, _statuses(call, analyzer, rows), strict=True)
+    ]
+
+
+def _statuses(call: ServiceCall, analyzer: Row, rows: Sequence[Row]) -> list[str]:
+    """Return the present statuses of previews: those of resources outside of the zone of trust have failed."""
+    scope = analysis_scope(call.records, analyzer, call.now)
+    are_own = [_is_own(call.records, call.account, scope, _arn(row)) for row in rows]
+    return [row["status"] if is_own else FAILED for row, is_own in zip(rows, are_own, strict=True)]
 
 
 def _described_finding(row: Row, finding: Mapping[str, Any]) -> Output:
@@ -138,12 +153,11 @@ def _described_finding(row: Row, finding: Mapping[str, Any]) -> Output:
 
 
 def _is_valid(proposed: ProposedPolicy) -> bool:
-    if len(proposed.text or "") > MAX_CHARACTERS:
-        return False
     try:
         if proposed.text:
+            RESOURCE.check(RESOURCE.size(proposed.text))
             parse(proposed.text, proposed.kind)
-    except PolicyError:
+    except (PolicyError, LimitExceeded):
         return False
     return True
 
@@ -154,32 +168,62 @@ def _owner(records: Records, account: str, arn: str) -> str:
     return account_of(arn) or (account if stored is None else str(stored["account"]))
 
 
+def _is_own(records: Records, account: str, scope: AnalysisScope | None, arn: str) -> bool:
+    """Return whether a resource belongs to the zone of trust of an analyzer of an account."""
+    return scope is not None and _owner(records, account, arn) in scope.zone.accounts
+
+
 # --- the analysis ------------------------------------------------------------------------------------------------
 
 
-def complete_previews(request: OperationRequest, account: str, parameters: Input) -> None:
-    """Bring the findings of the call's analyzer up to date, and analyse its previews that are not complete."""
+def complete_preview(request: OperationRequest, account: str, parameters: Input) -> None:
+    """Bring the findings of the call's analyzer up to date, and analyse its preview if it was not analysed yet.
+
+    A call that names no preview analyses the oldest that is left.
+    """
     bring_up_to_date(request, account, parameters)
     store = cast(SourceStore, getattr(request.store, "behind", request.store))
-    with store.read_transaction() as records:
-        analyzer = find_analyzer(records, account, name_in_arn(parameters["analyzerArn"]))
-        scope = None if analyzer is None else analysis_scope(records, analyzer, request.now)
-        if analyzer is None or scope is None:
-            return
-        waiting = [
-            (row, _proposed(records, store.partition, account, row))
-            for row in records.all(access_previews, analyzer_id=analyzer["id"], status=CREATING)
-        ]
-    for row, (proposed, owner) in waiting:
-        found = list(_analysed(store, scope, proposed, owner))
+    name = name_in_arn(parameters["analyzerArn"])
+    with analysis_turn(account, name):
+        with store.read_transaction() as records:
+            analyzer = find_analyzer(records, account, name)
+            row = None if analyzer is None else _waiting(records, analyzer, parameters.get("accessPreviewId"))
+            scope = None if analyzer is None else analysis_scope(records, analyzer, request.now)
+            if row is None or scope is None:
+                return
+            resource = _proposed(records, store.partition, account, scope, row)
+        found = [] if resource is None else list(_analysed(store, scope, *resource))
         with store.write_transaction() as records:
-            compared = list(_compared(records, analyzer["id"], proposed.arn, found))
-            records.update(access_previews, {"findings": compared, "status": COMPLETED}, id=row["id"], status=CREATING)
+            values: dict[str, Any] = {"status": FAILED}
+            if resource is not None:
+                values = {"findings": [*_compared(records, scope.analyzer_id, _arn(row), found)], "status": COMPLETED}
+            records.update(access_previews, values, id=row["id"], status=CREATING)
 
 
-def _proposed(records: Records, partition: str, account: str, row: Row) -> tuple[ProposedPolicy, str]:
-    """Return the policy of a preview, which is the present one if the configuration has none, and the owner."""
+def _waiting(records: Records, analyzer: Row, id: str | None) -> Row | None:
+    """Return a preview of an analyzer that is not analysed yet: one with an id, or the oldest."""
+    where = {} if id is None else {"id": id}
+    order = ("created", "id")
+    rows = records.page(
+        access_previews, order=order, after=None, limit=1, analyzer_id=analyzer["id"], status=CREATING, **where
+    )
+    return next(iter(rows), None)
+
+
+def _arn(row: Row) -> str:
+    return proposed_policy(row["configurations"]).arn
+
+
+def _proposed(
+    records: Records, partition: str, account: str, scope: AnalysisScope, row: Row
+) -> tuple[ProposedPolicy, str] | None:
+    """Return the policy of a preview, which is the present one if the configuration has none, and the owner.
+
+    Return None if the resource is outside of the zone of trust.
+    """
     proposed = proposed_policy(row["configurations"])
+    if not _is_own(records, account, scope, proposed.arn):
+        return None
     owner = _owner(records, account, proposed.arn)
     if proposed.text is None:
         proposed = proposed._replace(text=_present_text(records, partition, owner, proposed))
@@ -188,7 +232,7 @@ def _proposed(records: Records, partition: str, account: str, row: Row) -> tuple
 
 def _present_text(records: Records, partition: str, owner: str, proposed: ProposedPolicy) -> str:
     if proposed.arn.split(":", 3)[2] != "iam":
-        stored = records.one(resources, arn=proposed.arn)
+        stored = records.one(resources, arn=proposed.arn, account=owner)
         return "" if stored is None else stored["text"] or ""
     name = proposed.arn.rpartition("/")[2].lower()
     role = records.one(identities, account=owner, kind="role", folded=name)

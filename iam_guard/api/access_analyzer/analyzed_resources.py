@@ -12,7 +12,7 @@ from iam_guard.api.access_analyzer.finding_analysis import analysis_scope
 from iam_guard.api.access_analyzer.selected_resources import selected_resources, shared_resource_owners
 from iam_guard.api.access_analyzer.token_pages import page_of_items
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 from iam_guard.store.schema import findings
 
 _STATUSES: Final = ("ACTIVE", "ARCHIVED", "RESOLVED")

@@ -11,7 +11,7 @@ from iam_guard.api.operation import Keys, Target
 from iam_guard.model.arn import account_of
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
-from iam_guard.store.records import Records, Row
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import analyzers
 
 ANALYZER: Final = "Analyzer"

@@ -25,8 +25,8 @@ from iam_guard.api.access_analyzer.archive_rules import add_rules
 from iam_guard.api.access_analyzer.token_pages import next_token, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.organization_position import managed_organization
+from iam_guard.store.database.records import Row
 from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
-from iam_guard.store.records import Row
 from iam_guard.store.schema import analyzers
 
 

@@ -15,7 +15,7 @@ from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn, load_named
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
 from iam_guard.api.access_analyzer.token_pages import next_token, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.store.records import Records, Row
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import archive_rules, findings
 
 _RULE = "ArchiveRule"

@@ -1,7 +1,7 @@
 """The analysis of a store for one analyzer: what it finds on all resources, or on some (AA-4 to AA-11).
 
-What an analysis depends on is expressed in the names of the change feed (`iam_guard.store.invalidation`), so that a
-change of the store leads to the resources that must be analysed again (`affected_resources`).
+What an analysis depends on is expressed in the names of the change feed (`iam_guard.store.cache.invalidation`), so that
+a change of the store leads to the resources that must be analysed again (`affected_resources`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from iam_guard.api.organization_position import managed_organization, member_acc
 from iam_guard.api.service_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.model.reference import ServiceReference
+from iam_guard.store.database.records import Records, Row, row_arn
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.records import Records, Row, row_arn
 from iam_guard.store.schema import findings, identities, resources
 
 ROLE_TYPE: Final = "AWS::IAM::Role"

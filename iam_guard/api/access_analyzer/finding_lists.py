@@ -22,7 +22,7 @@ from iam_guard.api.access_analyzer.finding_updates import KEPT_SECONDS
 from iam_guard.api.access_analyzer.token_pages import next_token, page_of_fetched, page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.paging import Fetch, Key, Page
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 from iam_guard.store.schema import findings
 
 _FINDING: Final = "Finding"

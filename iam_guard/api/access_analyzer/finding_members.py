@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from iam_guard.api.call import Output, instant
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 
 POLICY_SOURCE: Final = ({"type": "POLICY"},)
 """The source of all access here: a resource's policy."""

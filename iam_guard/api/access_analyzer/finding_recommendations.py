@@ -1,7 +1,8 @@
 """Recommendations for findings of unused permissions: which policies to replace, and with what (AA-43).
 
 A recommendation is stored as a job with the id of its finding, and computed when it is first read, since it reads the
-policies of the principal.
+policies of the principal. The account of the principal must be in the zone of trust then, and at each answer: a member
+that left the organization shows its former manager no policy.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import Any, Final, cast
 
 from iam_guard.analysis.findings.replacement_policies import replacement_policies
 from iam_guard.api.access_analyzer.analyzer_errors import AnalyzerResourceNotFound, InvalidMember
-from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn
-from iam_guard.api.access_analyzer.finding_analysis import unused_permissions
+from iam_guard.api.access_analyzer.analyzer_rows import find_analyzer, load_by_arn, name_in_arn
+from iam_guard.api.access_analyzer.finding_analysis import analysis_scope, unused_permissions
 from iam_guard.api.access_analyzer.finding_lists import load_finding
 from iam_guard.api.access_analyzer.token_pages import page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.operation import OperationRequest
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity, PolicyError
+from iam_guard.model.arn import account_of
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import findings, jobs
 
 _KIND: Final = "finding recommendation"
@@ -55,6 +57,8 @@ def get_finding_recommendation(call: ServiceCall, parameters: Input) -> Output:
         message = f"There is no recommendation for the finding {id}."
         raise AnalyzerResourceNotFound(message, id=id, type="FindingRecommendation")
     result = job["result"]
+    if not _is_own(call.records, analyzer, job, call.now):
+        result = {"status": FAILED, "error": _OUTSIDE}
     steps = [{"unusedPermissionsRecommendedStep": step} for step in result.get("steps", ())]
     return {
         "startedAt": instant(job["created"]),
@@ -74,11 +78,23 @@ def complete_recommendation(request: OperationRequest, account: str, parameters:
         job = _find(records, account, parameters["id"])
         if job is None or job["result"]["status"] != IN_PROGRESS:
             return
+        analyzer = find_analyzer(records, account, name_in_arn(parameters["analyzerArn"]))
+        if analyzer is None or not _is_own(records, analyzer, job, request.now):
+            return
         finding = records.one(findings, id=job["id"])
     result = _computed(store, finding)
     with store.write_transaction() as records:
         values = {"result": {**result, "completed": request.now}}
         records.update(jobs, values, id=job["id"], account=account, kind=_KIND, created=job["created"])
+
+
+_OUTSIDE: Final = {"code": "RESOURCE_NOT_FOUND_ERROR", "message": "The principal is outside of the zone of trust."}
+
+
+def _is_own(records: Records, analyzer: Row, job: Row, now: int) -> bool:
+    """Return whether the principal of a recommendation belongs to the zone of trust of an analyzer."""
+    scope = analysis_scope(records, analyzer, now)
+    return scope is not None and account_of(job["parameters"]["resource"]) in scope.zone.accounts
 
 
 def _computed(store: SourceStore, finding: Row | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind, is_of_organization, kind_of_analyzer
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 from iam_guard.store.schema import findings
 
 MAX_TOP_ACCOUNTS: Final = 10

@@ -35,9 +35,9 @@ from iam_guard.errors import ConcurrentModification
 from iam_guard.forking import on_fork
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.reference import ServiceReference
-from iam_guard.store.change_feed import State
+from iam_guard.store.cache.change_feed import State
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.protocol import SourceStore
-from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import analyzers, findings
 
 KEPT_SECONDS: Final = 90 * 86400
@@ -64,6 +64,11 @@ class _Turns:
 _TURNS: Final = _Turns()
 
 
+def analysis_turn(account: str, name: str) -> threading.Lock:
+    """Return the lock of the thread that analyses for an analyzer of an account."""
+    return _TURNS.of(account, name)
+
+
 def bring_up_to_date(request: OperationRequest, account: str, parameters: Input) -> None:
     """Analyse what has changed since the last analysis of the call's analyzer, if it has one."""
     refresh_findings(request, account, _name(parameters))
@@ -85,7 +90,7 @@ def refresh_findings(request: OperationRequest, account: str, name: str, *, scan
     """
     store = cast(SourceStore, getattr(request.store, "behind", request.store))
     for is_alone in (False, *[True] * MAX_TRIES):
-        with _TURNS.of(account, name) if is_alone else nullcontext():
+        with analysis_turn(account, name) if is_alone else nullcontext():
             if _refresh_once(request, store, account, name, scanned, may_analyse=is_alone):
                 return
     raise ConcurrentModification("The findings are being updated by other requests, try again.")

@@ -19,7 +19,7 @@ from iam_guard.analysis.findings.shared_resources import ZoneOfTrust
 from iam_guard.api.access_analyzer.zone_changes import concerns_zone
 from iam_guard.forking import on_fork
 from iam_guard.model.reference import ServiceReference
-from iam_guard.store.change_feed import ChangesSince, State
+from iam_guard.store.cache.change_feed import ChangesSince, State
 from iam_guard.store.protocol import SourceStore
 
 MAX_ZONES: Final = 4

@@ -40,8 +40,8 @@ def _of_findings(handle: Handler, *, reads: bool = True) -> Operation:
 
 
 def _of_previews(handle: Handler) -> Operation:
-    """Return an operation that reads access previews, which are completed before."""
-    return Operation(handle, ANALYZER_AT_ARN, reads=True, prepare=access_previews.complete_previews)
+    """Return an operation that reads access previews, of which one is completed before."""
+    return Operation(handle, ANALYZER_AT_ARN, reads=True, prepare=access_previews.complete_preview)
 
 
 ACCESS_ANALYZER = Service(

@@ -28,7 +28,7 @@ from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import IamGuardError, TrailDamaged
 from iam_guard.model.arn import account_of
 from iam_guard.model.request import Resource
-from iam_guard.store.records import Records, Row
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import jobs
 
 _KIND: Final = "policy generation"

@@ -9,7 +9,7 @@ from iam_guard.analysis.findings.resource_types import resource_type_of
 from iam_guard.evaluation.matching.pattern import match_pattern
 from iam_guard.evaluation.matching.pattern_coverage import arn_pattern
 from iam_guard.model.arn import account_of
-from iam_guard.store.records import PRESENT, Records, row_arn
+from iam_guard.store.database.records import PRESENT, Records, row_arn
 from iam_guard.store.schema import identities, resources
 
 

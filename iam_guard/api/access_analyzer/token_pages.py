@@ -8,7 +8,7 @@ from typing import Any, Final
 from iam_guard.api.access_analyzer.analyzer_errors import InvalidMember
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.paging import Fetch, Key, Page, fetch_from, page_of_list, page_of_positions, page_of_rows
-from iam_guard.store.records import Table
+from iam_guard.store.database.records import Table
 
 MAX_RESULTS: Final = range(1, 1000 + 1)
 DEFAULT_RESULTS: Final = 100

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from iam_guard.analysis.findings.shared_resources import ZoneOfTrust
-from iam_guard.store.records import Records
+from iam_guard.store.database.records import Records
 from iam_guard.store.schema import access_keys, identities
 
 MAX_NAMES: Final = 2_000

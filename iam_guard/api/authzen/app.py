@@ -1,9 +1,9 @@
 """AuthZEN as one ASGI application: `app.mount("/pdp", authzen_api(guard))`, or served alone.
 
 Per request: (1) authenticate the caller, by any credential but a session cookie; (2) read the body, one JSON object;
-(3) answer it in a worker thread, which authorizes the caller; (4) send the response. Errors are returned as the
-specification says: a status, and a message as text. The application authenticates its callers itself, so a guard
-around it passes its requests through.
+(3) answer it in a worker thread, which authorizes the caller; batches and searches share one, and pause; (4) send the
+response. Errors are returned as the specification says: a status, and a message as text. The application authenticates
+its callers itself, so a guard around it passes its requests through.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,7 +24,8 @@ from iam_guard.api.authzen.evaluations import EVALUATE, AuthzenCaller, Evaluatio
 from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS, SearchApi
 from iam_guard.api.protocol.json_body import read_object
 from iam_guard.audit.record.redaction import loggable
-from iam_guard.authn.credential_verifier import SigV4Credential, stated_payload
+from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.signatures.payload_hash import stated_payload
 from iam_guard.errors import (
     AccessDenied,
     ConfigurationError,
@@ -51,12 +52,19 @@ _log = logging.getLogger("iam_guard.api")
 
 WORKERS: Final = 8
 """Requests that are answered at the same time."""
+BATCH_WORKERS: Final = 1
+"""Batches and searches that are answered at the same time; they pause, and may take seconds."""
+MAX_SMALL: Final = 8
+"""Evaluations of a request that is not a batch."""
+MAX_PARSED_INLINE: Final = 4 * 1024
+"""Bytes of a request that are parsed on the event loop; longer ones are parsed in a worker thread."""
 MAX_DOCUMENT: Final = 2 * 1024 * 1024
 MAX_REQUEST_ID: Final = 256
 METADATA: Final = "/.well-known/authzen-configuration"
 _HOSTS_WITHOUT_TLS: Final = ("localhost", "127.0.0.1", "::1")
 _POLICY_VIOLATION: Final = 1008
 
+T = TypeVar("T")
 _Answer: TypeAlias = Callable[[AuthzenCaller, Document], dict[str, Any]]
 
 
@@ -85,7 +93,7 @@ class AuthzenApi:
         setattr(self, MARK, OWN_GUARD)
         self.guard = guard
         self._connection = Connection(guard.settings)
-        self._workers: anyio.CapacityLimiter | None = None
+        self._limiters: dict[int, anyio.CapacityLimiter] = {}
         evaluations, searches = EvaluationApi(guard), SearchApi(guard)
         self._endpoints = {
             "/access/v1/evaluation": _Endpoint("access_evaluation_endpoint", EVALUATE, evaluations.evaluation),
@@ -131,7 +139,7 @@ class AuthzenApi:
             principal, body = await self._authenticated(scope, receive, facts, endpoint.action)
             try:
                 caller = AuthzenCaller(self.guard, principal, facts, endpoint.action)
-                document = await self._in_worker(_answered, endpoint, caller, scope, body)
+                document = await self._answered(endpoint, caller, scope, body)
             finally:
                 body.release()
             await _respond(send, scope, 200, document, headers)
@@ -172,10 +180,19 @@ class AuthzenApi:
             raise
         return principal, body
 
-    async def _in_worker(self, work: Callable[..., bytes], *arguments: object) -> bytes:
-        if self._workers is None:
-            self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the running event loop
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
+    async def _answered(self, endpoint: _Endpoint, caller: AuthzenCaller, scope: Scope, body: BufferedBody) -> bytes:
+        """Parse and answer a request, in worker threads."""
+        is_long = body.size > MAX_PARSED_INLINE
+        document = await self._in_worker(WORKERS, _parsed, scope, body) if is_long else _parsed(scope, body)
+        is_batch = endpoint.action != EVALUATE or _is_batch(document)
+        return await self._in_worker(BATCH_WORKERS if is_batch else WORKERS, _answer, endpoint, caller, document)
+
+    async def _in_worker(self, workers: int, work: Callable[..., T], *arguments: object) -> T:
+        """Run a function in one of a number of threads."""
+        limiter = self._limiters.get(workers)
+        if limiter is None:
+            limiter = self._limiters[workers] = anyio.CapacityLimiter(workers)  # belongs to the running event loop
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
 
     def _record(self, error: IamGuardError, facts: Call, caller: AuthzenCaller | None) -> None:
         """Record an error of an authenticated caller that has no record yet, and log one of the server."""
@@ -185,12 +202,20 @@ class AuthzenApi:
             self.guard.trail.record_error(error, facts, caller.principal, action=caller.action)
 
 
-def _answered(endpoint: _Endpoint, caller: AuthzenCaller, scope: Scope, body: BufferedBody) -> bytes:
-    """Parse and answer a request; runs in a worker thread."""
+def _parsed(scope: Scope, body: BufferedBody) -> Document:
     types = [value for name, value in scope["headers"] if name.lower() == b"content-type"]
     if len(types) != 1 or types[0].partition(b";")[0].strip().lower() != b"application/json":
         raise InvalidInput("expected `application/json` as Content-Type", place="content-type")
-    return _json(endpoint.answer(caller, read_object(body.content())))
+    return read_object(body.content())
+
+
+def _is_batch(document: Document) -> bool:
+    evaluations = document.get("evaluations")
+    return isinstance(evaluations, list) and len(evaluations) > MAX_SMALL
+
+
+def _answer(endpoint: _Endpoint, caller: AuthzenCaller, document: Document) -> bytes:
+    return _json(endpoint.answer(caller, document))
 
 
 def _json(document: object) -> bytes:

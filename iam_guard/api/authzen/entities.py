@@ -18,7 +18,7 @@ from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import Principal
 from iam_guard.model.reference import ResourceType, ServiceReference
 from iam_guard.store.identifiers import identity_of_arn, root_arn, session_arn
-from iam_guard.store.stored_principals import ANY_SESSION
+from iam_guard.store.policies.stored_principals import ANY_SESSION
 from iam_guard.web.permissions import matches_template
 
 Document: TypeAlias = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""EvaluationAnswer AuthZEN evaluations: one, or up to `MAX_EVALUATIONS` of them.
+"""Answer AuthZEN evaluations: one, or up to `MAX_EVALUATIONS` of them.
 
 The caller needs a permission on the accounts of subject and resource: `iam-guard:EvaluateAccess` on the ARN
 `arn:aws:iam-guard:<region>:<account>:authzen`. An account of the request is authorized before anything is decided. A
@@ -8,8 +8,10 @@ no such resource.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from iam_guard.api.authzen.entities import Document, EntityReader, Evaluation
@@ -20,6 +22,7 @@ from iam_guard.guard.question import NO_PRINCIPAL, require_allowed
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
+from iam_guard.store.database.time_limits import paced
 
 EVALUATE: Final = "iam-guard:EvaluateAccess"
 MAX_EVALUATIONS: Final = 1000
@@ -32,6 +35,13 @@ _SEMANTICS: Final[dict[str, bool | None]] = {
     "permit_on_first_permit": True,
 }
 """Semantic -> the decision after which no further one is returned."""
+
+
+in_steps = partial(paced, used=time.thread_time, hold=0.001, rest=3.0)
+"""Yield items, with pauses by the processor time of the thread.
+
+While it computes, it holds the interpreter, and each step of another request waits for it for up to five milliseconds.
+"""
 
 
 class EvaluationAnswer(NamedTuple):
@@ -87,14 +97,14 @@ class EvaluationApi:
         self._reader = EntityReader(guard)
 
     def evaluation(self, caller: AuthzenCaller, document: Document) -> dict[str, Any]:
-        """EvaluationAnswer the Access Evaluation API. Raises what makes an evaluation an error."""
+        """Answer the Access Evaluation API. Raises what makes an evaluation an error."""
         (answer,) = self._answers(caller, [document])
         if answer.error is not None:
             raise answer.error
         return answer.to_dict()
 
     def evaluations(self, caller: AuthzenCaller, document: Document) -> dict[str, Any]:
-        """EvaluationAnswer the Access Evaluations API; a request without `evaluations` is one evaluation.
+        """Answer the Access Evaluations API; a request without `evaluations` is one evaluation.
 
         Raises `InvalidInput` for a request that is no batch; errors of single evaluations are in their answers.
         """
@@ -112,7 +122,7 @@ class EvaluationApi:
         return {"evaluations": [answer.to_dict() for answer in answers[:stop]]}
 
     def _answers(self, caller: AuthzenCaller, documents: Sequence[Document]) -> list[EvaluationAnswer]:
-        read = [self._read(caller, document) for document in documents]
+        read = [self._read(caller, document) for document in in_steps(documents)]
         valid = [item for item in read if isinstance(item, Evaluation)]
         answers = iter(decided(caller, valid))
         return [next(answers) if isinstance(item, Evaluation) else EvaluationAnswer(False, error=item) for item in read]
@@ -137,7 +147,7 @@ def require_accounts(caller: AuthzenCaller, evaluation: Evaluation) -> None:
 
 def decided(caller: AuthzenCaller, evaluations: Sequence[Evaluation]) -> list[EvaluationAnswer]:
     """Decide evaluations, in order. Raises `DecisionUnavailable` if they cannot be recorded."""
-    questions = [PrincipalQuestion(*asked[:3], asked.context) for asked in evaluations]
+    questions = (PrincipalQuestion(*asked[:3], asked.context) for asked in in_steps(evaluations))
     decisions = caller.guard.ask_about(questions, caller.principal, call=caller.facts)
     return [_answer(caller, asked.subject, found) for asked, found in zip(evaluations, decisions, strict=True)]
 

@@ -1,4 +1,4 @@
-"""EvaluationAnswer AuthZEN searches: the subjects, resources or actions that an evaluation would allow.
+"""Answer AuthZEN searches: the subjects, resources or actions that an evaluation would allow.
 
 Candidates come in a fixed order, from the store, from the application's tables and from its catalogue. Subjects and
 actions are decided as evaluations are, and a page ends after `MAX_DECISIONS` or `MAX_SECONDS`. Resources are selected
@@ -19,15 +19,15 @@ from iam_guard.errors import InvalidInput, NotFilterable
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.guard.guard import Guard
+from iam_guard.store.database.records import row_arn
 from iam_guard.store.identifiers import root_arn
-from iam_guard.store.records import row_arn
 from iam_guard.store.schema import accounts, identities
 
 SEARCH_SUBJECTS: Final = "iam-guard:SearchSubjects"
 SEARCH_RESOURCES: Final = "iam-guard:SearchResources"
 SEARCH_ACTIONS: Final = "iam-guard:SearchActions"
 MAX_DECISIONS: Final = 1000
-MAX_SECONDS: Final = 2.0
+MAX_SECONDS: Final = 4.0
 _MIN_CHUNK: Final = 10
 _MAX_CHUNK: Final = 100
 

@@ -15,8 +15,8 @@ from iam_guard.api.operation import Further, Keys, KeySource, Permission, Target
 from iam_guard.errors import InvalidInput
 from iam_guard.model.context import Given
 from iam_guard.model.request import Resource
+from iam_guard.store.database.records import Row, Table
 from iam_guard.store.identifiers import Kind, fold
-from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import identities, instance_profiles, mfa_devices, policies, server_certificates
 
 # --- identities --------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from iam_guard.api.call import Input, ServiceCall
 from iam_guard.errors import InvalidInput, LimitExceeded, NoSuchEntity, UnmodifiableEntity, ValidationError
 from iam_guard.model.arn import Arn
 from iam_guard.model.principal import PrincipalType
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import AWS_MANAGED, Kind, fold, iam_arn
-from iam_guard.store.records import Records, Row
 from iam_guard.store.schema import identities, policies
 
 NAME_MEMBER = {Kind.USER: "UserName", Kind.GROUP: "GroupName", Kind.ROLE: "RoleName"}

@@ -17,8 +17,8 @@ from iam_guard.api.iam.entities import (
 from iam_guard.api.operation import Handler
 from iam_guard.api.paging import Page, fetch_from, page_of_heavy_rows
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists
+from iam_guard.store.database.records import Row, Table
 from iam_guard.store.identifiers import Kind, fold
-from iam_guard.store.records import Row, Table
 from iam_guard.store.schema import (
     access_keys,
     attachments,

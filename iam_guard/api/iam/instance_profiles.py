@@ -11,8 +11,8 @@ from iam_guard.api.iam.output_members import describe_brief_roles, tag_list
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.paging import page_of_table
 from iam_guard.errors import DeleteConflict, EntityAlreadyExists, NoSuchEntity
+from iam_guard.store.database.records import Row
 from iam_guard.store.identifiers import fold
-from iam_guard.store.records import Row
 from iam_guard.store.schema import identities, instance_profiles
 
 

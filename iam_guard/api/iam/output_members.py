@@ -7,9 +7,9 @@ from typing import Any
 
 from iam_guard.api.call import Output, ServiceCall, instant
 from iam_guard.api.iam.entities import identity_arn, policy_arn
-from iam_guard.store.principal_bindings import current_text, with_roots
+from iam_guard.store.database.records import Row
+from iam_guard.store.policies.principal_bindings import current_text, with_roots
 from iam_guard.store.quotas import MAX_SESSION_DURATION
-from iam_guard.store.records import Row
 from iam_guard.store.schema import attachments, identities, login_profiles, policies, service_uses
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.boundaries import requested_boundary
 from iam_guard.api.iam.entities import RESERVED, SERVICE_LINKED, load_modifiable, load_role, require_modifiable
 from iam_guard.api.iam.identities import create_identity
 from iam_guard.api.iam.output_members import describe_brief_roles, describe_full_role, tags_and_boundary
+from iam_guard.api.iam.policies.boundaries import requested_boundary
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.api.iam.trust_policies import trust_columns
 from iam_guard.errors import InvalidInput

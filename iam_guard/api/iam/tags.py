@@ -16,8 +16,8 @@ from iam_guard.api.iam.output_members import tag_list
 from iam_guard.api.operation import Digests, Handler, KeySource, Operation, Target, tag_permission
 from iam_guard.api.paging import page_of_list
 from iam_guard.errors import InvalidInput, LimitExceeded
+from iam_guard.store.database.records import Row, Table
 from iam_guard.store.quotas import QUOTAS
-from iam_guard.store.records import Row, Table
 
 _MARKER_KEY_LENGTH = 48
 _DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."

@@ -14,7 +14,7 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.policy.document import Document
 from iam_guard.policy.json_tree import SYNTAX
 from iam_guard.policy.saving import validate_for_write
-from iam_guard.store.principal_bindings import bind_principals
+from iam_guard.store.policies.principal_bindings import bind_principals
 
 _ACTIONS = (
     "sts:assumerole",

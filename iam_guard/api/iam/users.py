@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.boundaries import requested_boundary
 from iam_guard.api.iam.entities import is_about_root, load_user
 from iam_guard.api.iam.identities import create_identity
 from iam_guard.api.iam.output_members import describe_full_user
+from iam_guard.api.iam.policies.boundaries import requested_boundary
 from iam_guard.api.iam.tags import new_tags
 from iam_guard.store.identifiers import Kind
 from iam_guard.store.schema import login_profiles

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
@@ -21,29 +21,25 @@ import anyio
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
+from iam_guard.api.call import Input, Verified
 from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
 from iam_guard.api.protocol.messages import WireCall, WireRequest, WireResponse
-from iam_guard.api.protocol.protocol_errors import MalformedBody, ValidationFailure
-from iam_guard.api.protocol.validation import validate
-from iam_guard.api.protocol.xml_body import NOT_IN_XML
+from iam_guard.api.protocol.protocol_errors import ValidationFailure
+from iam_guard.api.protocol.validation import reject_control_characters, validate
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
 from iam_guard.audit.record.redaction import clip, loggable
-from iam_guard.authn.assertion_verifier import AssertionVerifier
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    SigV4Credential,
-    claim_of,
-    claimed_credential,
-    extract,
-    stated_payload,
-)
-from iam_guard.authn.dpop import Possession, possession_of
+from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.people.passwords import shared_hasher
+from iam_guard.authn.people.passwords.failed_attempts import network_of
+from iam_guard.authn.people.passwords.passwords import shared_hasher
+from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
+from iam_guard.authn.signatures.payload_hash import stated_payload
+from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
+from iam_guard.authn.tokens.dpop import Possession, possession_of
 from iam_guard.errors import (
     ConfigurationError,
     CredentialError,
@@ -55,16 +51,18 @@ from iam_guard.errors import (
     StoreUnavailable,
 )
 from iam_guard.guard.guard import Guard
+from iam_guard.model.arn import account_of
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
-from iam_guard.store.time_limits import queued_for
+from iam_guard.store.database.time_limits import queued_for
 from iam_guard.web.asgi.authentication import read_signed_body, verified
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
 from iam_guard.web.connection import Connection
 from iam_guard.web.requirement import MARK, OWN_GUARD
+from iam_guard.web.shared_workers import in_provider_worker, in_saml_worker
 
 T = TypeVar("T")
 
@@ -81,7 +79,10 @@ MAX_ANONYMOUS_FIELDS: Final = 100
 """Form fields of a call without credentials; the existing operations have far fewer."""
 MAX_ASSERTION_BODY: Final = 384 * 1024
 """Bytes of an unsigned call with a SAML assertion, of at most 100,000 characters; of others, `MAX_UNVERIFIED`."""
-_ASSERTION_CALL: Final = re.compile(rb"(?:\A|&)Action=AssumeRoleWithSAML(?=&|\Z)")
+MAX_ANONYMOUS: Final = 32 * 1024
+"""Bytes of a whole call without credentials, but for one with a SAML assertion: the existing ones have a token of at
+most 20,000 characters."""
+_ASSERTION_CALL: Final = re.compile(rb"Action=AssumeRoleWithSAML(?=&|\Z)")
 MAX_PARSED_INLINE: Final = 4 * 1024
 """Bytes of a call that are parsed on the event loop; longer calls are parsed in a worker thread."""
 _POLICY_VIOLATION: Final = 1008
@@ -142,7 +143,9 @@ class AwsApi:
             wire_call = call.parse(request, body, principal)
         row = call.destination.service.operations.get(wire_call.operation.name)
         changes = row is not None and row.changes(wire_call.parameters)
-        return await (self._in_writer if changes else self._in_worker)(call.respond, wire_call, principal)
+        in_verifier = _verifier_of(wire_call.parameters, call.facts)
+        verified = await in_verifier(call.verify, wire_call, principal) if in_verifier is not None else None
+        return await (self._in_writer if changes else self._in_worker)(call.respond, wire_call, principal, verified)
 
     async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
         if self._workers is None:
@@ -208,11 +211,12 @@ class AwsApi:
     async def _read_rest(self, call: _ApiCall, principal: Principal, request: HttpRequest, body: BufferedBody) -> None:
         """Read the rest of an unsigned body. Raises `MissingAuthenticationToken` for a long anonymous call."""
         if principal.type is PrincipalType.ANONYMOUS:
-            if not body.is_whole and _ASSERTION_CALL.search(body.content()):
+            if (not body.is_whole or body.size > MAX_ANONYMOUS) and _is_assertion_call(body.content()):
                 call.action = "sts:AssumeRoleWithSAML"
                 await self._read_assertion(body)
-            fields = request.query_string.count(b"&") + body.content().count(b"&")
-            if not body.is_whole or fields > MAX_ANONYMOUS_FIELDS:
+            elif not body.is_whole or body.size + len(request.query_string) > MAX_ANONYMOUS:
+                raise MissingAuthenticationToken("Request is missing Authentication Token")
+            if request.query_string.count(b"&") + body.content().count(b"&") > MAX_ANONYMOUS_FIELDS:
                 raise MissingAuthenticationToken("Request is missing Authentication Token")
         await body.read(self.guard.settings.max_body)
 
@@ -224,6 +228,11 @@ class AwsApi:
         if not body.is_whole:
             reason = "Member must have length less than or equal to 100000"
             raise ValidationFailure(f"1 validation error detected: Value at 'sAMLAssertion' failed: {reason}")
+
+
+def _is_assertion_call(form: bytes) -> bool:
+    """Return whether a form calls AssumeRoleWithSAML; the search for a constant is fast in a long form."""
+    return any(form[found.start() - 1 : found.start()] in (b"", b"&") for found in _ASSERTION_CALL.finditer(form))
 
 
 @dataclass(slots=True)
@@ -250,18 +259,22 @@ class _ApiCall:
         """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""
         wire_call = self.destination.codec.parse(WireRequest(request, body.content()))
         self.possession = possession_of(request, self.facts, self.guard.settings)
-        _reject_control_characters(wire_call.parameters)
+        reject_control_characters(wire_call.parameters)
         self.action = f"{self.destination.service.prefix}:{wire_call.operation.name}"
         if principal.type is PrincipalType.ANONYMOUS and not wire_call.operation.is_unsigned:
             raise MissingAuthenticationToken("Request is missing Authentication Token")
         validate(wire_call.operation, wire_call.parameters)
         return wire_call
 
-    def respond(self, wire_call: WireCall, principal: Principal) -> WireResponse:
-        """Run the operation, record its result, and serialize its output; runs in a worker thread."""
+    def verify(self, wire_call: WireCall, principal: Principal) -> Verified | None:
+        """Verify the token or assertion of an unsigned call; runs in a thread for that."""
         self.wire_call = wire_call
-        is_recording, settings = self.guard.trail.is_recording, self.guard.settings
-        request = OperationRequest(
+        verify_token = self.destination.service.operation(wire_call.operation.name).verify_token
+        return None if verify_token is None else verify_token(self._request(wire_call, principal))
+
+    def _request(self, wire_call: WireCall, principal: Principal) -> OperationRequest:
+        settings = self.guard.settings
+        return OperationRequest(
             self.destination.service,
             wire_call.operation.name,
             wire_call.parameters,
@@ -276,11 +289,16 @@ class _ApiCall:
             region=settings.region,
             catalogues=self.guard.catalogues,
             trail=self.guard.trail.place,
-            with_digests=is_recording,
+            with_digests=self.guard.trail.is_recording,
             possession=self.possession,
             user_agent=self.facts.user_agent or "",
         )
-        result = run(request, lambda permission: self._authorize(principal, permission))
+
+    def respond(self, wire_call: WireCall, principal: Principal, verified: Verified | None) -> WireResponse:
+        """Run the operation, record its result, and serialize its output; runs in a worker thread."""
+        self.wire_call = wire_call
+        is_recording, request = self.guard.trail.is_recording, self._request(wire_call, principal)
+        result = run(request, lambda permission: self._authorize(principal, permission), verified)
         if self.primary is not None:
             person, parameters = self.primary.resource.arn, wire_call.parameters
             self.guard.people.notifications.send_call(self.action, person, parameters, self.facts)
@@ -345,18 +363,13 @@ def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -
         return work(*arguments)
 
 
-def _reject_control_characters(value: object) -> None:
-    """Raise `MalformedBody` for a character that XML can't carry, since no response could return it."""
-    match value:
-        case str() if NOT_IN_XML.search(value):
-            raise MalformedBody("expected text without control characters")
-        case Mapping():
-            for key, element in value.items():
-                _reject_control_characters(key)
-                _reject_control_characters(element)
-        case list():
-            for element in value:
-                _reject_control_characters(element)
+def _verifier_of(parameters: Input, facts: Call) -> Callable[..., Awaitable[Verified | None]] | None:
+    """Return how to run the verification of an identity provider's statement, apart from other calls; None without."""
+    if "SAMLAssertion" in parameters:
+        return partial(in_saml_worker, network_of(facts.source_ip))
+    if "WebIdentityToken" in parameters:
+        return partial(in_provider_worker, account_of(parameters.get("RoleArn", "")) or "")
+    return None
 
 
 async def _send(response: WireResponse, send: Send) -> None:

@@ -19,7 +19,8 @@ from iam_guard.api.protocol.messages import Parameters, WireCall, WireRequest, W
 from iam_guard.api.protocol.query import QueryCodec
 from iam_guard.api.protocol.restjson import RestJsonCodec
 from iam_guard.api.protocol.service_model import Api, Operation, load_api
-from iam_guard.authn.credential_verifier import AnyCredential, signed_service
+from iam_guard.authn.credential_verifier import signed_service
+from iam_guard.authn.presented_credentials import AnyCredential
 from iam_guard.errors import IamGuardError, SignatureDoesNotMatch
 from iam_guard.model.own_services import SERVED, SERVICES
 

@@ -14,7 +14,7 @@ from iam_guard.api.protocol.protocol_errors import MalformedBody, MalformedQuery
 from iam_guard.api.protocol.scalars import ScalarRow, scalar_of
 from iam_guard.api.protocol.service_model import Shape
 from iam_guard.api.protocol.traversal import Place, malformed
-from iam_guard.authn.percent_decoding import strictly_unescaped
+from iam_guard.authn.signatures.percent_decoding import strictly_unescaped
 
 MAX_FIELDS = 10_000
 MAX_PARTS = 64

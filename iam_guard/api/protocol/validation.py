@@ -14,8 +14,9 @@ from typing import Any, get_args
 
 from iam_guard.api.protocol.audit_fields import SECRET
 from iam_guard.api.protocol.model_patterns import matches
-from iam_guard.api.protocol.protocol_errors import ValidationFailure
+from iam_guard.api.protocol.protocol_errors import MalformedBody, ValidationFailure
 from iam_guard.api.protocol.service_model import Limits, Operation, Scalar, Shape
+from iam_guard.api.protocol.xml_body import NOT_IN_XML
 
 MAX_FAILURES = 10
 MAX_QUOTED = 1024
@@ -117,3 +118,17 @@ def _quoted(shape: Shape, value: Any) -> str | None:
 def _may_be_quoted(shape: Shape, *parts: Shape) -> bool:
     whole_is_plain = shape.kind in _SCALARS or bool(parts)
     return whole_is_plain and not shape.is_sensitive and all(map(_may_be_quoted, parts))
+
+
+def reject_control_characters(value: object) -> None:
+    """Raise `MalformedBody` for a character that XML can't carry, since no response could return it."""
+    match value:
+        case str() if NOT_IN_XML.search(value):
+            raise MalformedBody("expected text without control characters")
+        case Mapping():
+            for key, element in value.items():
+                reject_control_characters(key)
+                reject_control_characters(element)
+        case list():
+            for element in value:
+                reject_control_characters(element)

@@ -16,13 +16,13 @@ from iam_guard.api.service_errors import SessionNotFound
 from iam_guard.api.signin.refresh_tokens import read_refresh_token
 from iam_guard.api.signin.tokens import ISSUER
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.people.tool_grants import current_terms, keeps_credentials
-from iam_guard.authn.people.tool_sessions import revoke, session_arn_of
-from iam_guard.authn.session_cookie import token_digest
+from iam_guard.authn.people.sessions.tool_grants import current_terms, keeps_credentials
+from iam_guard.authn.people.sessions.tool_sessions import revoke, session_arn_of
+from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
+from iam_guard.store.database.records import PRESENT, Row
 from iam_guard.store.identifiers import fold, identity_of_arn
-from iam_guard.store.records import PRESENT, Row
 from iam_guard.store.schema import identities, tool_sessions
 
 DEFAULT_RESULTS: Final = 100

@@ -30,18 +30,18 @@ from iam_guard.api.service_errors import ExpiredGrant, InvalidGrant, RefusedGran
 from iam_guard.api.signin.refresh_tokens import new_refresh_token, read_refresh_token
 from iam_guard.api.sts.credentials import new_temporary_key
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.dpop import use_proof, verify_proof
-from iam_guard.authn.oidc_token import base64url
-from iam_guard.authn.people.browser_sessions import MAX_USER_AGENT, stored_text
-from iam_guard.authn.people.tool_grants import current_terms, keeps_credentials
-from iam_guard.authn.people.tool_sessions import client_resource, revoke, session_arn_of
-from iam_guard.authn.session_cookie import token_digest
+from iam_guard.authn.people.sessions.browser_sessions import MAX_USER_AGENT, stored_text
+from iam_guard.authn.people.sessions.tool_grants import current_terms, keeps_credentials
+from iam_guard.authn.people.sessions.tool_sessions import client_resource, revoke, session_arn_of
+from iam_guard.authn.tokens.dpop import use_proof, verify_proof
+from iam_guard.authn.tokens.oidc_token import base64url
+from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import MissingAuthenticationToken, ValidationError
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal
-from iam_guard.store.account_state_rows import is_active
-from iam_guard.store.records import Row
-from iam_guard.store.schema import tool_sessions
+from iam_guard.store.accounts.account_state_rows import is_active
+from iam_guard.store.database.records import Row
+from iam_guard.store.schema import sealing_context, tool_sessions
 
 ACTION: Final = "signin:CreateOAuth2Token"
 ISSUER: Final = "signin.amazonaws.com"
@@ -196,7 +196,7 @@ def _caller(terms: Session) -> Principal:
 def _next_token(call: ServiceCall, given: Mapping[str, Any], row: Row, grant: VerifiedGrant, seconds: int) -> str:
     """Store that the session got credentials, and return its refresh token: a new one, or again the present one."""
     used = {"used": call.now, "user_agent": stored_text(grant.user_agent, MAX_USER_AGENT)}
-    context = f"tool-session:{row['id']}".encode()
+    context = sealing_context(tool_sessions.c.sealed_refresh, row["id"])
     is_present = given["grantType"] == CODE or same(token_digest(given["refreshToken"]), row["refresh_digest"] or "")
     if not is_present:
         call.records.update(tool_sessions, used, id=row["id"])

@@ -18,8 +18,8 @@ from iam_guard.errors import ValidationError
 from iam_guard.model.context import Given
 from iam_guard.model.credential import TEMPORARY, Session
 from iam_guard.model.principal import Principal
+from iam_guard.store.credentials.session_tokens import TOKEN_LIMIT, packed_size
 from iam_guard.store.schema import access_keys, accounts
-from iam_guard.store.session_tokens import TOKEN_LIMIT, packed_size
 
 _ID_BYTES = 10
 _RANDOM_BITS = 39

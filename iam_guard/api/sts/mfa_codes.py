@@ -12,13 +12,13 @@ from __future__ import annotations
 from iam_guard.api.call import Input, ServiceCall
 from iam_guard.api.iam.authorization_targets import find_mfa_device
 from iam_guard.api.service_errors import WrongSecret
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people.one_time_codes import check_code
+from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.person import person_of_caller
+from iam_guard.authn.people.second_factors.one_time_codes import check_code
 from iam_guard.errors import AccessDenied
 from iam_guard.model.context import Given
 from iam_guard.model.principal import PrincipalType
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 from iam_guard.store.schema import mfa_devices
 
 _INCOMPLETE = "must provide both MFA serial number and one time pass code."

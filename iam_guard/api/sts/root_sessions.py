@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.iam.account.organization_features import SESSIONS
 from iam_guard.api.iam.entities import parsed_arn
-from iam_guard.api.iam.organization_features import SESSIONS
 from iam_guard.api.operation import Keys, not_authorized
 from iam_guard.api.organization_position import find_position
 from iam_guard.api.session_limits import own_source_identity
@@ -26,7 +26,7 @@ from iam_guard.model.arn import is_account_id
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.identifiers import AWS_MANAGED, iam_arn, root_arn
-from iam_guard.store.task_policies import PATH, TASK_POLICIES
+from iam_guard.store.policies.task_policies import PATH, TASK_POLICIES
 
 MAX_SECONDS: Final = 900
 _ALLOW_ALL: Final = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'

@@ -35,7 +35,7 @@ from iam_guard.authn.federation.saml_identity import (
 )
 from iam_guard.errors import InvalidIdentityToken, MissingAuthenticationToken, ValidationError
 from iam_guard.model.arn import account_of
-from iam_guard.store.used_tokens import use_token
+from iam_guard.store.credentials.used_tokens import use_token
 
 
 def verify_saml(request: OperationRequest) -> VerifiedAssertion | None:

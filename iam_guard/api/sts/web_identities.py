@@ -40,7 +40,7 @@ def verify_web_identity(request: OperationRequest) -> VerifiedToken | None:
     token = tokens.read(parameters["WebIdentityToken"])
     with store.read_transaction() as records:
         audience_of(token, find_provider(records, store.partition, account, token.issuer))
-    tokens.verify(token, request.now)
+    tokens.verify(token, request.now, account)
     return VerifiedToken(account, token)
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
+from iam_guard.audit.record.identity import mapping
+
 Relation: TypeAlias = Literal["caller", "named"]
 """Whether the person made the request, or is named in the record of another caller."""
 
@@ -42,12 +44,10 @@ class PersonRecords:
 
     def relation(self, record: Mapping[str, Any]) -> Relation | None:
         """Return what a record has to do with the person; None: nothing."""
-        identity = record.get("userIdentity")
-        accounts = [record.get("recipientAccountId")]
-        if isinstance(identity, Mapping):
-            accounts.append(identity.get("accountId"))
+        identities = [record.get("userIdentity"), mapping(record.get("iamGuard")).get("caller")]
+        accounts = [record.get("recipientAccountId"), *(mapping(identity).get("accountId") for identity in identities)]
         names = self._names if self._account in accounts else frozenset()
-        if self._is_in(identity, "", names):
+        if any(self._is_in(identity, "", names) for identity in identities):
             return "caller"
         others = {name: value for name, value in record.items() if name != "userIdentity"}
         return "named" if self._is_in(others, "", names) else None

@@ -47,7 +47,10 @@ COLUMNS = {
     "sequence": "try_cast(json ->> '$.iamGuard.sequence' AS BIGINT)",
     "record": "json",
 }
-"""The columns of `records` and their expressions over a line; `refused` is an additional column."""
+"""The columns of `records` and their expressions over a line; `refused` and `caller` are additional columns."""
+
+CALLER = "record ->> '$.iamGuard.caller.arn'"
+"""On whose request an application made a change; read from the line, since compacted files have no such column."""
 
 REFUSALS = "SELECT record ->> '$.iamGuard.refusedEventID' AS event_id FROM lines WHERE kind = 'audit_refused'"
 """Selects the records of requests that were allowed, then refused because the record could not be written."""
@@ -62,7 +65,9 @@ QUESTIONS = {
     "first-and-last-use": "SELECT action, count(*) AS calls, min(time) AS first, max(time) AS last FROM records"
     " WHERE (principal = $asked OR role = $asked) AND outcome = 'Allowed' AND NOT refused"
     " GROUP BY ALL ORDER BY last DESC, action",
-    "changes": "SELECT time, kind, principal, action, resource, error_code, request_id FROM records"
+    "by": "SELECT time, kind, action, resource, outcome, error_code, request_id FROM records"
+    " WHERE principal = $asked OR role = $asked OR caller = $asked ORDER BY time DESC, shard, sequence DESC",
+    "changes": "SELECT time, kind, principal, caller, action, resource, error_code, request_id FROM records"
     " WHERE kind IN ('policy_change', 'admin_call', 'session_issue') AND (NOT read_only OR kind = 'session_issue')"
     " ORDER BY time DESC, shard, sequence DESC",
 }
@@ -113,7 +118,8 @@ def _create_views(connection: duckdb.DuckDBPyConnection, trail: Path, ring: KeyR
     parts += [_lines(live)] if live else []
     parts = parts or ["SELECT " + ", ".join(f"NULL AS {name}" for name in COLUMNS) + " WHERE false"]
     connection.execute(f"CREATE VIEW lines AS {' UNION ALL '.join(parts)}")
-    connection.execute(f"CREATE VIEW records AS SELECT *, {_refused(connection)} AS refused FROM lines")  # noqa: S608 - our own
+    columns = f"*, {_refused(connection)} AS refused, {CALLER} AS caller"
+    connection.execute(f"CREATE VIEW records AS SELECT {columns} FROM lines")  # noqa: S608 - our own
 
 
 def _refused(connection: duckdb.DuckDBPyConnection) -> str:

@@ -24,10 +24,17 @@ def action_of(record: Record) -> str:
 
 def principal_of(record: Record) -> str:
     """Return the ARN of the caller, else the service, the id of the credential, or the type of the identity."""
-    for path in ("userIdentity.arn", "userIdentity.invokedBy", "userIdentity.accessKeyId", "userIdentity.credentialId"):
-        if principal := member(record, path):
-            return principal
-    return member(record, "userIdentity.type")
+    return _identity_at(record, "userIdentity")
+
+
+def requester_of(record: Record) -> str:
+    """Return on whose request an application made a change; empty in every other record."""
+    return _identity_at(record, "iamGuard.caller")
+
+
+def _identity_at(record: Record, place: str) -> str:
+    names = ("arn", "invokedBy", "accessKeyId", "credentialId", "type")
+    return next((found for name in names if (found := member(record, f"{place}.{name}"))), "")
 
 
 def resource_of(record: Record) -> str:
@@ -53,6 +60,7 @@ def member(record: Record, path: str) -> str:
 NAMES: dict[str, Callable[[Record], str]] = {
     "action": action_of,
     "principal": principal_of,
+    "caller": requester_of,
     "resource": resource_of,
     "outcome": lambda record: member(record, "iamGuard.outcome"),
     "reason": lambda record: member(record, "iamGuard.reason"),

@@ -136,8 +136,8 @@ class Telemetry:
             explicit_bucket_boundaries_advisory=_BUCKETS,
         )
 
-    def watch(self, usage: Callable[[], GuardUsage], staleness: Callable[[], float]) -> None:
-        """Register instruments for caches, for following changes, and for the age of the last successful poll."""
+    def watch(self, usage: Callable[[], GuardUsage], outage: Callable[[], float]) -> None:
+        """Register instruments for caches, for following changes, and for the time for which the store has failed."""
         observed = metrics.Observation
 
         def entries(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
@@ -158,11 +158,16 @@ class Telemetry:
             return [observed(seconds)] if (seconds := usage().changes.lag) is not None else []
 
         def age(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-            return [observed(seconds)] if isfinite(seconds := staleness()) else []
+            return [observed(seconds)] if isfinite(seconds := outage()) else []
 
         gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
         gauge("iam_guard.cache.entries", [entries], unit="{entry}", description="Entries in a cache")
-        gauge("iam_guard.store.staleness", [age], unit="s", description="Time since the store was last reached")
+        gauge(
+            "iam_guard.store.staleness",
+            [age],
+            unit="s",
+            description="Time for which the store has failed, 0 if it answers",
+        )
         gauge("iam_guard.store.lag", [lag], unit="s", description="Time from a change of the store to its arrival here")
         counter("iam_guard.cache.requests", [requests], unit="{request}", description="Cache lookups, by result")
         counter("iam_guard.cache.dropped", [dropped], unit="{entry}", description="Entries that a change invalidated")

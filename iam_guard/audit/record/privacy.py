@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from iam_guard.audit.record.identity import mapping
 from iam_guard.audit.record.personal_values import may_be_personal
 from iam_guard.audit.record.pseudonyms import OTHER, PseudonymKeys, SaltSource, pseudonym, salt_subject
 from iam_guard.errors import ConfigurationError
@@ -41,6 +42,11 @@ REQUIRED_MEMBERS = frozenset(
     ]
 )
 """Members that rules cannot select, including everything below them."""
+
+
+_IDENTITY = "userIdentity"
+_CALLER = ("iamGuard", "caller")
+"""The path of a second identity, with the same members: rules for the first one apply to both."""
 
 
 class Treatment(IntEnum):
@@ -126,6 +132,11 @@ class PrivacyRules:
         if treatment is Treatment.DROP and (segments[-1] == ANY or segments[-1].isdigit()):
             message = f"expected a member name at the end because elements cannot be dropped, got `{pointer}`"
             raise ConfigurationError(message, place=place)
+        self._select(segments, treatment)
+        if segments[0] in (_IDENTITY, ANY) and len(segments) > 1:
+            self._select((*_CALLER, *segments[1:]), treatment)
+
+    def _select(self, segments: Iterable[str], treatment: Treatment) -> None:
         node = self._root
         for segment in segments:
             node = node.children.setdefault(segment, _Node())
@@ -154,9 +165,9 @@ def _overlaps(segments: tuple[str, ...], required: str) -> bool:
 
 def _account_of(record: Mapping[str, Any]) -> str:
     """Return the account whose key makes a record's pseudonyms: the caller's, else the resource's."""
-    identity = record.get("userIdentity")
-    caller = identity.get("accountId") if isinstance(identity, Mapping) else None
-    for account in (caller, record.get("recipientAccountId")):
+    identities = (record.get(_IDENTITY), mapping(record.get(_CALLER[0])).get(_CALLER[1]))
+    callers = [mapping(identity).get("accountId") for identity in identities]
+    for account in (*callers, record.get("recipientAccountId")):
         if isinstance(account, str) and is_account_id(account):
             return account
     return OTHER
@@ -164,7 +175,7 @@ def _account_of(record: Mapping[str, Any]) -> str:
 
 def _has_known_caller(record: Mapping[str, Any]) -> bool:
     """Return whether the caller is known, so that its values get a salt: other clients could fill the store."""
-    identity = record.get("userIdentity")
+    identity = record.get(_IDENTITY)
     return isinstance(identity, Mapping) and identity.get("type") not in ("Unknown", "AWSAccount")
 
 

@@ -1,4 +1,4 @@
-"""Convert a decision, a refused credential or an error to one CloudTrail-shaped record (design 4.4).
+"""Convert a decision, a refused credential or an error to one CloudTrail-shaped record.
 
 Pure: time, ids and durations are arguments. The member names are those of CloudTrail's eventVersion 1.11; what
 CloudTrail lacks is in the member `iamGuard`, which has its own version. CloudTrail's rule applies to both: a new member
@@ -35,7 +35,7 @@ from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 
 EVENT_VERSION = "1.11"
-IAM_GUARD_VERSION = "1.3"
+IAM_GUARD_VERSION = "1.4"
 AUTHENTICATE = "iam-guard:Authenticate"
 """The action in records of refused credentials."""
 UNDECIDED = "iam-guard:Decide"

@@ -11,7 +11,7 @@ fail because of its size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from iam_guard.audit.record.call_kinds import kind_of
 from iam_guard.audit.record.identity import present, user_identity
@@ -29,16 +29,29 @@ MAX_ELEMENTS = 12 * 1024
 OMITTED: Mapping[str, Any] = {"omitted": True}
 
 
+class Author(TypedDict, total=False):
+    """On whose behalf a service has acted without a decision.
+
+    `operator` is the user at the command line, `caller` that of the request in which an application made the change.
+    """
+
+    operator: str | None
+    caller: Principal | None
+
+
 def result_record(
-    result: CallResult, call: Call | None, stamp: Stamp, principal: Principal, *, operator: str | None = None
+    result: CallResult, call: Call | None, stamp: Stamp, principal: Principal, **author: Unpack[Author]
 ) -> dict[str, object]:
-    """Return the record of the result of a call by `principal`; `operator` is the user at the command line."""
+    """Return the record of the result of a call by `principal`."""
+    caller = author.get("caller")
     record = envelope(result.action, call, stamp)
     record["userIdentity"] = user_identity(principal)
     record["requestParameters"] = _bounded(result.parameters, MAX_PARAMETERS)
     record["responseElements"] = _bounded(result.elements, MAX_ELEMENTS)
-    if call is None:
-        record |= {"sourceIPAddress": principal.arn, "userAgent": principal.arn, "eventType": "AwsServiceEvent"}
+    if call is None or caller is not None:
+        record["eventType"] = "AwsServiceEvent"
+        for name in ("sourceIPAddress", "userAgent"):
+            record[name] = record[name] or principal.arn
     if result.error is not None:
         record["errorCode"] = result.error.code
         is_policy = isinstance(result.error, PolicyError)  # the response has no place
@@ -52,7 +65,8 @@ def result_record(
             "changed": result.changed and result.error is None,
             "document": None if document is None else present({"before": document.before, "after": document.after}),
             "epoch": result.epoch,
-            "operator": operator,
+            "operator": author.get("operator"),
+            "caller": None if caller is None else user_identity(caller),
             "redacted": [pointer for pointer in result.masked if _is_there(record, pointer)] or None,
         },
     )

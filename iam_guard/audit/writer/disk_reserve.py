@@ -1,8 +1,9 @@
 """Disk space that is reserved so that essential records can be written to a full disk.
 
-Each open shard reserves space for its last record; the trail reserves space for the records of retention, whose
-deletions free more. On a full disk the space is released, and reserved again as soon as possible. It is filled with
-random bytes, because a compressing file system stores zeros in no space.
+Each open shard reserves space for its last records; the trail reserves space for the records of retention, whose
+deletions free more. On a full disk half of a shard's space is released, for the record that says so, and reserved again
+as soon as possible. The other half is for the record with the number of lost records, if the process ends meanwhile.
+The space is filled with random bytes, because a compressing file system stores zeros in no space.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from iam_guard.audit.append_file import DISK_FULL_ERRORS
@@ -43,11 +45,25 @@ class Reserve:
         return self.is_allocated
 
     def release(self, shard: Path) -> None:
+        """Release half of the space."""
         self.is_allocated, self.is_released, self._retry_at = False, True, -math.inf
+        _shrink(shard / RESERVE, self._size // 2)
+
+    def release_all(self, shard: Path) -> None:
+        """Release all of the space, for the last records of a shard."""
+        self.is_allocated, self._retry_at = False, math.inf
         (shard / RESERVE).unlink(missing_ok=True)
 
 
+def _shrink(path: Path, size: int) -> None:
+    with suppress(OSError):
+        if path.stat().st_size > size:
+            os.truncate(path, size)
+
+
 def _allocate(path: Path, size: int) -> bool:
+    """Reserve space in a file; if that fails, the file keeps half of it that it has already."""
+    kept = path.stat().st_size if path.exists() else 0
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -56,7 +72,10 @@ def _allocate(path: Path, size: int) -> bool:
             os.close(descriptor)
     except OSError as error:
         logger.warning("disk space cannot be reserved for the last audit record: %s", error.strerror)
-        path.unlink(missing_ok=True)
+        if kept:
+            _shrink(path, min(kept, size // 2))
+        else:
+            path.unlink(missing_ok=True)
         return False
     return True
 

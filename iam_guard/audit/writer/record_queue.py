@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from operator import attrgetter
 from time import monotonic
@@ -28,6 +28,7 @@ from iam_guard.audit.record.lanes import (
     DURABLE,
     LANES,
     NEVER,
+    UNAUTHENTICATED,
     Lane,
     LaneQueue,
     Line,
@@ -40,6 +41,8 @@ from iam_guard.audit.verify.trail_events import Gap
 BATCH_DELAY = 0.01
 """Seconds for which the writer waits for more records."""
 MAX_SLEEP = 5.0
+PART_TO_RETRY = 0.8
+"""The part of the seconds of a termination in which a failed batch is tried again; the rest is for the last record."""
 MAX_NON_DURABLE = 100
 """Maximum number of other records in a batch with tickets."""
 
@@ -109,6 +112,8 @@ class RecordQueue:
         self.is_terminating = False
         """Whether the process may end at any moment: set once, by other threads."""
         self._records_before_end: int | None = None
+        self._end_by: float | None = None
+        """When the writer of a terminating process gives up what it cannot write, by the monotonic clock."""
         self._ended = 0
         self._never = (NEVER,) * len(self.lanes)
         self._at_first = (1,) * len(self.lanes)
@@ -233,6 +238,7 @@ class RecordQueue:
             if self.is_closed:
                 return False
             before, self._records_before_end = self._ended, len(self)
+            self._end_by = monotonic() + seconds * PART_TO_RETRY if self.is_terminating else None
             self._filled.notify_all()
             self._shard_ended.wait_for(lambda: self._records_before_end is None or self.is_closed, seconds)
             return self._ended > before
@@ -289,10 +295,30 @@ class RecordQueue:
         """Whether the shard should end now: it was requested, and the records pending then have been taken."""
         return self._records_before_end is not None and self._records_before_end <= 0
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether a process that terminates has no time left to try again, or the queue is closed."""
+        return self.is_closed or (self._end_by is not None and monotonic() >= self._end_by)
+
+    def give_up(self) -> Missing | None:
+        """Remove all pending records, and return them with those that are missing already; None if there are none."""
+        with self._lock:
+            records = [record for queue in self.lanes for record in queue.take(len(queue.waiting))]
+            missing, self._missing = self._missing, None
+            if not records:
+                return missing
+            now = datetime.now(UTC)
+            first = now - timedelta(seconds=monotonic() - min(record.queued_at for record in records))
+            unauthenticated = sum(record.lane is UNAUTHENTICATED for record in records)
+            self.dropped += len(records)
+            self.dropped_unauthenticated += unauthenticated
+            lost = Missing(len(records), 0, unauthenticated, first, now)
+            return lost if missing is None else missing.merge(lost)
+
     def shard_ended(self, *, is_done: bool = True) -> None:
         """Report that the shard has ended, or that it cannot be ended now."""
         with self._lock:
-            self._records_before_end = None
+            self._records_before_end = self._end_by = None
             self._ended += is_done
             self._shard_ended.notify_all()
 
@@ -334,10 +360,15 @@ class RecordQueue:
             if missing is not None:
                 self._missing = missing if self._missing is None else missing.merge(self._missing)
             self._emptied.notify_all()
-            self.shard_ended(is_done=False)
+            if self._end_by is None:
+                self.shard_ended(is_done=False)
+            elif self._records_before_end is not None:
+                self._records_before_end += len(batch)
 
     def pause(self, seconds: float) -> None:
         """Wait before the next attempt; a ticket or the end of the queue cuts it short."""
         with self._lock:
-            if not self._tickets and not self._is_draining:
+            if self._end_by is not None:
+                self._filled.wait(max(0.0, min(seconds, self._end_by - monotonic())))
+            elif not self._tickets and not self._is_draining:
                 self._filled.wait(seconds)

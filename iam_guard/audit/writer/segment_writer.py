@@ -175,6 +175,12 @@ class SegmentWriter:
         lines, self._pending = self._pending, []
         self._write_signed(self._writable_segment(lines), lines)
 
+    def last_gap(self, gap: Gap) -> None:
+        """Declare missing records before the shard ends, in the reserved space; raise `OSError` if that fails."""
+        segment = self._current_segment()
+        self._reserve.release_all(segment.segment.folder)
+        self.declare(gap_line(self._stamp(), gap))
+
     def close(self) -> None:
         """End the shard with a last record and a checkpoint; if that fails, the next start recovers the shard."""
         if self._is_closed:
@@ -183,6 +189,7 @@ class SegmentWriter:
         try:
             if self._open is not None or self._pending:
                 self._pending.append(end_line(self._stamp()))
+                self._reserve.is_released = False  # what is left of the space is for this line
                 self.checkpoint()
                 end_shard(self._current_segment().segment.folder)
         finally:

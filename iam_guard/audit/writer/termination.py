@@ -3,8 +3,9 @@
 An interpreter that exits closes its trails. Two kinds of process never do: those killed by an unhandled SIGTERM
 (`wsgiref`, `waitress`, a script), and servers that shut down and then raise the signal again to die of it (`uvicorn`).
 So a handler is chained before the existing one: it ends the shards, within a few seconds, and then does what would have
-happened without it. Records written while a server shuts down start another shard, which is ended as soon as the queue
-is empty; the ASGI middleware ends it once more after the lifespan.
+happened without it. While the trail can't be written, these seconds are used to try again; then the pending records are
+lost, as the log says, and a last record in the reserved space. Records written while a server shuts down start another
+shard, which is ended as soon as the queue is empty; the ASGI middleware ends it once more after the lifespan.
 
 Only the main thread can set a handler, so a guard opened in another thread has none; a handler that ignores the signal,
 or was not set from Python, is left unchanged. A forked child has no writer yet and never touches its parent's shard.
@@ -66,8 +67,10 @@ def end_shards(seconds: float) -> None:
     """End every shard of this process."""
     deadline = time.monotonic() + seconds
     try:
-        for writing in weak_snapshot(_SHARD_OWNERS):
-            writing.end_shard(max(0.0, deadline - time.monotonic()), is_terminating=True)
+        owners = [*weak_snapshot(_SHARD_OWNERS)]
+        for number, writing in enumerate(owners):
+            share = (deadline - time.monotonic()) / (len(owners) - number)  # one on a full disk uses all of it
+            writing.end_shard(max(0.0, share), is_terminating=True)
     except Exception as error:  # noqa: BLE001  the process must still terminate
         logger.error("a shard of the audit trail cannot be ended: %s", type(error).__name__)
 

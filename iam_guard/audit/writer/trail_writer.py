@@ -5,7 +5,8 @@ A line that the request did not make is made here, from values that no longer ch
 A batch is written with one commit; if a request in it waits for the disk, one flush follows for all of them. A failed
 batch is put back and retried, first after a tenth of a second, backing off to one second; meanwhile the queue fills and
 the record classes decide about requests. At the end, pending records are written and signed; those that cannot be
-written are lost and logged, and the next start finds the shard open and declares the gap.
+written are lost, which the log and a last record in the reserved space say. If even that cannot be written, the next
+start finds the shard open and declares the gap.
 
 Before the first record, shards of killed processes are recovered; between batches, or immediately on a full disk, old
 segments are dropped (`retention_schedule`).
@@ -91,8 +92,9 @@ class TrailWriter:
         batch, missing = self._queue.take(MAX_BATCH, self._due_in())
         is_last = self._queue.is_closed and not batch and missing is None
         if not self._try_to_write(batch, missing):
-            if self._queue.is_closed:
-                return False
+            if self._queue.is_given_up:
+                self._give_up()
+                return not self._queue.is_closed
             self._queue.pause(self._retry)
             self._retry = min(self._retry * 2, MAX_RETRY_DELAY)
             return True
@@ -234,8 +236,19 @@ class TrailWriter:
                 return False
         return True
 
+    def _give_up(self) -> None:
+        """Declare the pending records lost, in the reserved space, and end the shard: the process ends."""
+        missing = self._queue.give_up()
+        if missing is not None:
+            logger.error("%d audit records are lost because the trail cannot be written", missing.lost)
+            try:
+                self._opened_writer().last_gap(missing.gap())
+            except Exception as error:  # noqa: BLE001  the thread that terminates waits for this one
+                logger.error("lost audit records cannot be declared: %s", type(error).__name__)
+        self._queue.shard_ended(is_done=self._end_shard() and missing is None)
+
     def _end(self) -> None:
         self._retention.stop()
-        if left := len(self._queue):
-            logger.error("%d audit records are lost because the trail cannot be written", left)
+        if len(self._queue):
+            self._give_up()
         self._end_shard()

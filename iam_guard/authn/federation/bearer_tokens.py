@@ -25,24 +25,32 @@ from iam_guard.authn.federation.role_rules import choose_role, read_rules
 from iam_guard.authn.federation.role_session import Decide, admit, find_role, read_role_arn, session_principal
 from iam_guard.authn.federation.web_identity import audience_of, federated_identity, find_provider, flattened
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.oidc_token import Token
 from iam_guard.authn.presented_credentials import TokenCredential
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.tokens.oidc_token import Token
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.errors import ConfigurationError, IamGuardError, InvalidIdentityToken
 from iam_guard.forking import fork_safe_lock
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.generations import Held, are_current
-from iam_guard.store.invalidation import trust_names
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.generations import Held, are_current
+from iam_guard.store.cache.invalidation import trust_names
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]+")
 _RESERVED_HEADERS: Final = frozenset({"authorization", "x-api-key", "x-amz-security-token", "host", "cookie"})
 _INVALID_IN_NAME: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
 _MAX_NAME: Final = 64
 _DIGEST_DIGITS: Final = 16
+_MAX_START: Final = _MAX_NAME - _DIGEST_DIGITS - 1
+_IS_DIGEST: Final = re.compile(rf"[0-9a-f]{{{_DIGEST_DIGITS}}}").fullmatch
 
-_Key = tuple[bytes, str]
+
+class _Key(NamedTuple):
+    """What a session depends on: the digest of a token, the requested role, and the audiences of the application."""
+
+    digest: bytes
+    role: str
+    audiences: tuple[str, ...]
 
 
 class _Admitted(NamedTuple):
@@ -63,6 +71,7 @@ class BearerTokens:
         self._tokens = tokens
         self._rules = read_rules(settings.oidc_roles)
         self._header = _header(settings.oidc_role_header)
+        self._audiences = settings.oidc_audiences
         self._leeway = settings.oidc_leeway
         self._admitted: FIFOCache[_Key, _Admitted] = FIFOCache(max(settings.cache_size, 1))
         self._lock = fork_safe_lock()
@@ -89,7 +98,7 @@ class BearerTokens:
         if cached is not None and are_current(cached.generations) and now < cached.until:
             return cached.principal
         try:
-            admitted = self._admit(credential, key[1], cached, now, decide)
+            admitted = self._admit(credential, key, cached, now, decide)
         except IamGuardError:
             with self._lock:
                 self._admitted.pop(key, None)
@@ -111,13 +120,12 @@ class BearerTokens:
         return self._store.can_answer_from_cache()
 
     def _key(self, credential: TokenCredential, request: HttpRequest) -> _Key:
-        digest = hashlib.sha256(credential.text.encode()).digest()
-        if not self._header:
-            return digest, ""
-        values = request.values(self._header)
+        values = request.values(self._header) if self._header else ()
         if len(values) > 1:
             raise InvalidIdentityToken(f"expected one role, got {len(values)}")
-        return digest, values[0].decode("latin-1").strip() if values else ""
+        role = values[0].decode("latin-1").strip() if values else ""
+        digest = hashlib.sha256(credential.text.encode()).digest()
+        return _Key(digest, role, request.oidc_audiences or self._audiences)
 
     def _cached(self, key: _Key) -> _Admitted | None:
         try:
@@ -128,24 +136,25 @@ class BearerTokens:
     def _admit(
         self,
         credential: TokenCredential,
-        requested_role: str,
+        key: _Key,
         cached: _Admitted | None,
         now: datetime,
         decide: Decide,
     ) -> _Admitted:
         is_verified = cached is not None and now < cached.until
         token = cached.token if cached is not None and is_verified else self._tokens.read(credential.text)
-        arn = requested_role or choose_role(self._rules, token.issuer, flattened(token.claims))
+        arn = key.role or choose_role(self._rules, token.issuer, flattened(token.claims))
         if not arn:
             raise InvalidIdentityToken("no rule chooses a role for the token")
         account = read_role_arn(arn).account
         generations = self._store.hold(trust_names(account))  # before reading: a concurrent change ends them
         with self._store.read_transaction() as records:
             provider = find_provider(records, self._store.partition, account, token.issuer)
+            provider = provider._replace(audiences=key.audiences)
             audience_of(token, provider)
             role = find_role(records, self._store.partition, arn)
         if not is_verified:
-            self._tokens.verify(token, now.timestamp())
+            self._tokens.verify(token, now.timestamp(), account)
         identity = federated_identity(token, provider, arn, session_name=session_name_of(token.subject))
         role = admit(identity, arn, role, decide)
         expires = datetime.fromtimestamp(token.expires + self._leeway, UTC)
@@ -163,13 +172,23 @@ class BearerTokens:
 def session_name_of(subject: str) -> str:
     """Return a readable session name that is unique to the subject.
 
-    If characters must be replaced or the subject is too long, a digest of the subject makes the name unique.
+    If characters must be replaced or the subject is too long, a digest of the subject makes the name unique: also of a
+    subject that is spelled like such a name, since it could be that of another subject.
     """
     name = _INVALID_IN_NAME.sub("-", subject)
-    if name == subject and 2 <= len(name) <= _MAX_NAME:
+    if name == subject and 2 <= len(name) <= _MAX_NAME and not _may_have_digest(name):
         return name
     digest = hashlib.sha256(subject.encode()).hexdigest()[:_DIGEST_DIGITS]
-    return f"{name[: _MAX_NAME - _DIGEST_DIGITS - 1]}-{digest}"
+    return f"{name[:_MAX_START]}-{digest}"
+
+
+def _may_have_digest(name: str) -> bool:
+    """Return whether a name may have been made of another subject.
+
+    Its start then has a `-` in place of another character, or it is as long as possible, or the whole subject.
+    """
+    start, _, digest = name.rpartition("-")
+    return _IS_DIGEST(digest) is not None and ("-" in start or len(start) in (1, _MAX_START))
 
 
 def _header(name: str) -> bytes:

@@ -18,8 +18,8 @@ from typing import NamedTuple, TypeAlias
 
 from cachetools import LRUCache
 
-from iam_guard.authn.certificate import TrustedAuthorities, VerifiedCertificate
-from iam_guard.authn.certificate_names import certificate_tags, common_name, session_name
+from iam_guard.authn.certificates.certificate import TrustedAuthorities, VerifiedCertificate
+from iam_guard.authn.certificates.certificate_names import certificate_tags, common_name, session_name
 from iam_guard.authn.federation.role_session import (
     FederatedIdentity,
     TrustQuestion,
@@ -36,9 +36,9 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.model.request import Call
 from iam_guard.model.trust import ROLES_ANYWHERE, CertificateProfile, CertificateTrust, TrustAnchor
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.generations import Held, are_current
-from iam_guard.store.invalidation import trust_names
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.cache.generations import Held, are_current
+from iam_guard.store.cache.invalidation import trust_names
 
 _Key: TypeAlias = tuple[str, str | None, str | None]
 """The certificate's fingerprint, the requested role, the source address (a trust policy may use it)."""
@@ -113,7 +113,7 @@ class CertificateSessions:
             session = self._sessions.get(key)
         if session is None or not session.since <= now < session.until:
             return None
-        # INVARIANT: the store returns the same object until a change invalidates it (`store/invalidation`).
+        # INVARIANT: the store returns the same object until a change invalidates it (`store/cache/invalidation`).
         return session if session.trust is trust and are_current(session.generations) else None
 
     def _create(

@@ -19,7 +19,7 @@ from iam_guard.authn.federation.role_session import read_role_arn
 from iam_guard.errors import ConfigurationError, ValidationError
 from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.model.context import Given
-from iam_guard.store.sign_on_settings import ROLE_RULE
+from iam_guard.store.people.sign_on_settings import ROLE_RULE
 
 _PLACE = "oidc_roles"
 

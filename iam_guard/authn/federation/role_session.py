@@ -21,10 +21,10 @@ from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Principal, PrincipalType
 from iam_guard.model.request import Resource
+from iam_guard.store.database.records import Records, row_arn
 from iam_guard.store.identifiers import Kind, fold, is_tag_text, session_arn
-from iam_guard.store.principal_bindings import read_current_text
+from iam_guard.store.policies.principal_bindings import read_current_text
 from iam_guard.store.quotas import MAX_SESSION_DURATION, QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
-from iam_guard.store.records import Records, row_arn
 from iam_guard.store.schema import identities
 
 SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
@@ -30,9 +30,9 @@ from iam_guard.evaluation.matching.condition_keys import is_multivalued
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.saml_metadata import read_metadata
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import fold, iam_arn
-from iam_guard.store.records import Records, Row
-from iam_guard.store.schema import saml_private_keys, saml_providers
+from iam_guard.store.schema import saml_private_keys, saml_providers, sealing_context
 from iam_guard.store.sealing import Sealer
 
 ACTION: Final = "sts:AssumeRoleWithSAML"
@@ -44,6 +44,7 @@ REMEMBERED_SECONDS: Final = 600
 differ, and a copy that a browser has received may wait for five minutes."""
 
 _AWS: Final = "https://aws.amazon.com/SAML/Attributes/"
+ROLE_ATTRIBUTE: Final = f"{_AWS}Role"
 _TAG: Final = _AWS + "PrincipalTag:"
 _RESERVED: Final = "AWSReservedSSO_"
 _PROVIDER_ARN: Final = re.compile(r"arn:[a-z0-9-]+:iam::[0-9]{12}:saml-provider/[\w.-]{1,128}", re.ASCII)
@@ -131,7 +132,9 @@ def find_saml_provider_of(records: Records, partition: str, sealer: Sealer, arn:
     identity = SamlIdentityProvider(
         metadata.entity_id,
         metadata.certificates,
-        tuple(sealer.open(key["sealed"], f"saml-private-key:{key['id']}".encode()).decode() for key in keys),
+        tuple(
+            sealer.open(key["sealed"], sealing_context(saml_private_keys.c.sealed, key["id"])).decode() for key in keys
+        ),
         requires_encryption=row["encryption_mode"] == "Required",
     )
     valid_until = row["valid_until"] or 0
@@ -174,7 +177,7 @@ def role_pairs(assertion: SamlAssertion) -> tuple[RolePair, ...]:
 
     Role names may contain commas, provider names may not.
     """
-    values = assertion.attributes.get(f"{_AWS}Role", ())
+    values = assertion.attributes.get(ROLE_ATTRIBUTE, ())
     if not values:
         raise InvalidIdentityToken("Role is required in AuthnResponse")
     return tuple(dict.fromkeys(map(_pair, values)))
@@ -189,6 +192,12 @@ def _pair(value: str) -> RolePair:
     if not is_saml_provider_arn(provider) or _ROLE_ARN.fullmatch(role) is None:
         raise InvalidIdentityToken("expected the ARNs of a role and a SAML provider as a value of the attribute Role")
     return RolePair(role, provider)
+
+
+def providers_in(values: Iterable[str]) -> frozenset[str]:
+    """Return the ARNs of SAML providers in values of the attribute `Role`, whatever else these are."""
+    parts = (part for value in values for part in (value.partition(",")[0], value.rpartition(",")[2]))
+    return frozenset(filter(is_saml_provider_arn, parts))
 
 
 def check_role_pair(assertion: SamlAssertion, role_arn: str, provider_arn: str) -> None:

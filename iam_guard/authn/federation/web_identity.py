@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from iam_guard.authn.federation.role_session import FederatedIdentity
-from iam_guard.authn.oidc_token import Token
+from iam_guard.authn.tokens.oidc_token import Token
 from iam_guard.errors import ContextError, InvalidIdentityToken, InvalidInput
 from iam_guard.model.context import Given, normalise
 from iam_guard.model.principal import Principal
-from iam_guard.store.records import Records
+from iam_guard.store.database.records import Records
 from iam_guard.store.schema import oidc_providers
 
 ACTION: Final = "sts:AssumeRoleWithWebIdentity"
@@ -30,11 +30,15 @@ _SESSION_CLAIMS: Final = ("aud", "sub", "amr")
 
 
 class Provider(NamedTuple):
-    """A registered provider: its ARN, its name in condition keys, and the accepted audiences."""
+    """A registered provider: its ARN, its name in condition keys, and the registered audiences.
+
+    `audiences` are those of them that the application accepts; empty for all of them.
+    """
 
     arn: str
     name: str
     client_ids: tuple[str, ...]
+    audiences: tuple[str, ...] = ()
 
 
 class VerifiedToken(NamedTuple):
@@ -60,13 +64,19 @@ def find_provider(records: Records, partition: str, account: str, issuer: str) -
 def audience_of(token: Token, provider: Provider) -> str:
     """Return the token's authorized party, else its first registered audience (K-34).
 
-    If it has both, both must be registered. Raises `InvalidIdentityToken`.
+    If it has both, both must be registered, but the party need not be if the application chooses the audiences: clients
+    of an application may register themselves with the issuer. Raises `InvalidIdentityToken`.
     """
-    ours = [audience for audience in token.audiences if audience in provider.client_ids]
+    accepted = [
+        audience
+        for audience in token.audiences
+        if audience in provider.client_ids and (not provider.audiences or audience in provider.audiences)
+    ]
     party = token.authorized_party
-    if not ours or (party is not None and party not in provider.client_ids):
+    is_party_registered = party is None or party in provider.client_ids
+    if not accepted or not (is_party_registered or provider.audiences):
         raise InvalidIdentityToken("Incorrect token audience")
-    return ours[0] if party is None else party
+    return accepted[0] if party is None or not is_party_registered else party
 
 
 def federated_identity(

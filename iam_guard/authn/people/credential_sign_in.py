@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from iam_guard.authn.constant_time import same
-from iam_guard.authn.people.federated_sessions import FederatedSessions, FederatedSignIn
-from iam_guard.authn.people.session_admission import may_have_session
-from iam_guard.authn.people.session_steps import SignedIn
+from iam_guard.authn.people.sessions.federated_sessions import FederatedSessions, FederatedSignIn
+from iam_guard.authn.people.sessions.session_admission import may_have_session
+from iam_guard.authn.people.sessions.session_steps import SignedIn
 from iam_guard.errors import (
     AccessDenied,
     ExpiredToken,
@@ -31,9 +31,9 @@ from iam_guard.model.credential import Session
 from iam_guard.model.principal import Credential, Issued, Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
-from iam_guard.store.account_state_rows import require_accepted
+from iam_guard.store.accounts.account_state_rows import require_accepted
+from iam_guard.store.credentials.session_tokens import TOKEN_LIMIT, session_of_array, session_row
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.session_tokens import TOKEN_LIMIT, session_of_array, session_row
 
 TOKEN_SECONDS: Final = 900
 """How long a sign-in token is good for, as at AWS."""
@@ -41,11 +41,12 @@ MIN_SECONDS, MAX_SECONDS = 900, 43_200
 """What `SessionDuration` may be, as at AWS."""
 MAX_TOKEN: Final = 12_000
 """Characters of a sign-in token: more than those of the largest session."""
+PURPOSE: Final = "sign-in"
+"""What a sign-in token is used for, in `used_tokens`."""
 PREFIX: Final = "igsi_"
 """The prefix of sign-in tokens, which redaction and secret scanners match."""
 
 _CONTEXT: Final = b"sign-in-token:1"
-_PURPOSE: Final = "sign-in"
 _MAX_CREDENTIALS: Final = 12_000
 _MAX_KEY: Final = 256
 _PLACEHOLDER: Final = "0" * 40
@@ -129,7 +130,8 @@ class CredentialSignIn:
             session=session,
             method="credentials",
             provider=None,
-            used=(_PURPOSE, content.id),
+            evidence=(),
+            used=(PURPOSE, content.id),
             used_until=content.until,
         )
         try:

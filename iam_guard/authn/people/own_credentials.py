@@ -5,32 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import NewDevice, devices_of, enable_device, make_device
-from iam_guard.authn.people.passkeys import passkey_kind
-from iam_guard.authn.people.password_resets import make_reset, may_request, may_send, person_of_reset
-from iam_guard.authn.people.person import Person, find_person, person_of
-from iam_guard.authn.people.session_steps import (
-    FactorRefusal,
-    SessionSteps,
-    SignedIn,
-    codes_of_first_factor,
-    next_task,
-    refusal_of_new_factor,
-    was_ended,
+from iam_guard.authn.people.passwords import failed_attempts as attempts
+from iam_guard.authn.people.passwords.password_resets import (
+    create_reset,
+    make_reset,
+    may_request,
+    may_send,
+    person_of_reset,
 )
-from iam_guard.authn.people.stored_passwords import (
+from iam_guard.authn.people.passwords.stored_passwords import (
     find_profile,
     follow_removal_of_factor,
+    hash_password,
     may_sign_in,
     policy_of,
     set_password,
 )
+from iam_guard.authn.people.person import Person, find_person, person_of
+from iam_guard.authn.people.second_factors.factors import NewDevice, devices_of, enable_device, make_device
+from iam_guard.authn.people.second_factors.passkeys import passkey_kind
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.session_steps import (
+    FactorRefusal,
+    SessionSteps,
+    SignedIn,
+    codes_of_first_factor,
+    refusal_of_new_factor,
+    was_ended,
+)
+from iam_guard.authn.people.verified_steps import VerifiedStep, password_evidence
 from iam_guard.model.account import AccountState
 from iam_guard.model.request import Call
+from iam_guard.model.result import ChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
-from iam_guard.store.records import PRESENT, Row
+from iam_guard.store.database.records import PRESENT, Row
 from iam_guard.store.schema import accounts, mfa_devices, passkeys
 
 
@@ -58,8 +66,9 @@ class RemovedFactor(NamedTuple):
 class OwnCredentials:
     """Changes of people's own credentials in one store. Safe to share between threads; raises as `SignIn` does."""
 
-    def __init__(self, steps: SessionSteps) -> None:
+    def __init__(self, steps: SessionSteps, change_recorder: ChangeRecorder) -> None:
         self._steps = steps
+        self._change_recorder = change_recorder
         self._store = steps.store
 
     def change_password(self, session: BrowserSession, old: str, new: str, call: Call) -> SignedIn | str:
@@ -68,35 +77,43 @@ class OwnCredentials:
         A session with the task `password` goes on to what follows; one with another task can't.
         """
         now, person = self._steps.now(), person_of(session)
-        subject = attempts.guess_subject(person, "", "password", "session")  # of all: a new one has no new guesses
+        subject = attempts.guess_subject(person, "", "password", attempts.SESSIONS)
         with self._store.write_transaction() as records:
             is_open = attempts.is_open(records, subject, now)
             profile = find_profile(records, person)
             is_admitted = may_sign_in(records, person, now)
         digest = None if profile is None else profile["digest"]
         is_right = self._steps.hasher.matches(old, digest) and session.task in (None, "password")
-        if not (is_right and is_open and is_admitted):
+        if profile is None or not (is_right and is_open and is_admitted):
             return "refused"
+        hashed = hash_password(self._store, self._steps.hasher, person, new)
         with self._store.write_transaction() as records:
-            if was_ended(records, session):
+            if was_ended(records, session) or password_evidence(profile).find_unchanged(records) is None:
                 return "refused"
             attempts.clear(records, subject)
-            problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
+            if isinstance(hashed, str):
+                return hashed
+            problem = set_password(records, person, hashed, now, reset_required=False)
             if problem is not None:
                 return problem
-            task = next_task(records, person, now, has_used_factor=session.mfa_at is not None)
         self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
-        signed_in = self._steps.issue(person, call, methods=session.methods, task=task, mfa_at=session.mfa_at)
-        self._steps.sessions.end_all(person, but=signed_in.session.id)
-        return signed_in
+        verified = VerifiedStep(person, password_evidence({"owner": person.owner, "digest": hashed.digest}))
+        return self._steps.issue(verified, call, methods=session.methods, mfa_at=session.mfa_at) or "refused"
 
     def make_reset(self, person: Person, made_by: str) -> str:
-        """Return the token of a link that lets a person choose a new password; `made_by` is an administrator's ARN."""
-        with self._store.write_transaction() as records:
-            return make_reset(records, person, self._steps.now(), made_by)
+        """Return the token of a link that lets a person choose another password; `made_by` is an administrator's ARN.
+
+        `guard.people.person` returns the person with an ARN. The caller must have checked that the administrator may.
+        The audit trail has the link without its token. Raises `NoSuchEntity` for a person that was changed or deleted,
+        or has no password; `StoreIsReadOnly`.
+        """
+        return create_reset(self._store, self._change_recorder, person, self._steps.now(), made_by)
 
     def request_reset(self, email: str, call: Call) -> ResetMail | None:
-        """Return the link to send to a root user; None if the address is unknown, or a limit is reached."""
+        """Return the link to send to a root user; None if the address is unknown, or a limit is reached.
+
+        Also None for a root user without a password, which a link would make.
+        """
         now = self._steps.now()
         with self._store.write_transaction() as records:
             if not may_request(records, call.source_ip, now):
@@ -105,7 +122,7 @@ class OwnCredentials:
             account = None if person is None else records.one(accounts, id=person.account)
             if person is None or account is None or account["state"] != AccountState.ACTIVE:
                 return None
-            if not may_send(records, person, now):
+            if find_profile(records, person) is None or not may_send(records, person, now):
                 return None
             mail = ResetMail(account["email"], make_reset(records, person, now, None))
         self._steps.record(SignInEvent(name="PasswordRecoveryRequested", principal=person.principal()), call)
@@ -113,12 +130,18 @@ class OwnCredentials:
 
     def reset_password(self, token: str, new: str, call: Call) -> str | None:
         """Set a new password with the token of a link; return why it is refused, None if it is done."""
-        now = self._steps.now()
+        now, partition = self._steps.now(), self._store.partition
+        with self._store.read_transaction() as records:
+            person = person_of_reset(records, partition, token, now)
+        if person is None:
+            return "reset_over"
+        hashed = hash_password(self._store, self._steps.hasher, person, new)
+        if isinstance(hashed, str):
+            return hashed
         with self._store.write_transaction() as records:
-            person = person_of_reset(records, self._store.partition, token, now)
-            if person is None:
+            if person_of_reset(records, partition, token, now) != person:
                 return "reset_over"
-            problem = set_password(records, self._steps.hasher, person, new, now, reset_required=False)
+            problem = set_password(records, person, hashed, now, reset_required=False)
             if problem is not None:
                 return problem
         self._steps.record(SignInEvent(name="PasswordUpdated", principal=person.principal()), call)
@@ -143,7 +166,7 @@ class OwnCredentials:
             return make_device(records, self._store.sealer, person_of(session), self._steps.now())
 
     def enable_device(
-        self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call
+        self, session: BrowserSession, serial: str, codes: tuple[str, str], call: Call, *, browser: str = ""
     ) -> EnabledDevice | FactorRefusal:
         """Enable a device with two codes in a row. The first second factor of a person comes with recovery codes."""
         now, person = self._steps.now(), person_of(session)
@@ -151,13 +174,14 @@ class OwnCredentials:
             refusal = refusal_of_new_factor(records, session, person)
             if refusal is not None:
                 return refusal
-            if not enable_device(records, self._store.sealer, person, serial, codes, now):
+            evidence = enable_device(records, self._store.sealer, person, serial, codes, now)
+            if evidence is None:
                 return "wrong_codes"
-            task = next_task(records, person, now, has_used_factor=True)
             made = codes_of_first_factor(records, person, now)
         facts = {"MFAIdentifier": serial}
         self._steps.record(SignInEvent(name="MfaEnrolled", principal=person.principal(), facts=facts), call)
-        return EnabledDevice(self._steps.go_on(session, call, "totp", task, serial), made)
+        signed_in = self._steps.go_on(session, call, "totp", evidence, serial, browser=browser)
+        return "refused" if signed_in is None else EnabledDevice(signed_in, made)
 
     def remove_factor(self, session: BrowserSession, serial: str, call: Call) -> RemovedFactor | FactorRefusal:
         """Remove an app, a passkey or a security key of the person, who has used a second factor in the session.

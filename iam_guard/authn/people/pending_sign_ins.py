@@ -1,22 +1,23 @@
 """Sign-ins that were verified, and wait for their browser: it chooses a role, or confirms that it wants to sign in.
 
 What the identity provider sent is sealed, and kept for five minutes under a token that is not stored. It is verified
-again when the browser goes on, as of the time when it was received.
+again when the browser goes on, as of the time when it was received. The session that it becomes is issued in the
+transaction that deletes it, so what ends sessions ends it, too: the logout of its provider, or an administrator.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from iam_guard.authn.session_cookie import new_token, token_digest
+from iam_guard.authn.tokens.session_cookie import new_token, token_digest
 from iam_guard.errors import InvalidIdentityToken, ServerBusy
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import Records
-from iam_guard.store.schema import pending_sign_ins, sign_on_providers
+from iam_guard.store.schema import pending_sign_ins, sealing_context, sign_on_providers
 
 SignOnKind: TypeAlias = Literal["oidc", "saml"]
 """How an identity provider and we talk to each other."""
@@ -26,8 +27,7 @@ MAX_TEXT: Final = 100_000
 """Characters of what an identity provider sent."""
 MAX_PENDING: Final = 1000
 """Sign-ins of one provider that wait at the same time: a client can send what was signed for it again and again."""
-_MAX_PURGED: Final = 100
-"""Expired rows that one sign-in deletes at most."""
+_UNNAMED: Final[Mapping[str, str | None]] = MappingProxyType({"subject_digest": None, "session_digest": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class PendingSignIns:
         self._store = store
         self._clock = clock
 
-    def put(self, kind: SignOnKind, provider_id: str, text: str) -> str:
-        """Return the token of a sign-in that was just verified.
+    def put(self, kind: SignOnKind, provider_id: str, text: str, names: Mapping[str, str | None] = _UNNAMED) -> str:
+        """Return the token of a sign-in that was just verified; `names` are its `names_at_provider`.
 
         Raises `InvalidIdentityToken` for a text that is too long, or a provider that was removed, `ServerBusy` if too
         many wait, `StoreIsReadOnly`.
@@ -60,12 +60,13 @@ class PendingSignIns:
         content = json.dumps([kind, text, received.astimezone(UTC).isoformat()]).encode()
         sealed = self._store.sealer.seal(content, _context(digest))
         with self._store.write_transaction() as records:
-            _purge(records, now)
+            if ended := records.expired(pending_sign_ins, now):
+                records.delete(pending_sign_ins, digest=ended)
             if records.one(sign_on_providers, id=provider_id) is None:
                 raise InvalidIdentityToken("the sign-on provider was removed")
             if records.count(pending_sign_ins, provider_id=provider_id) >= MAX_PENDING:
                 raise ServerBusy("too many sign-ins wait for their browsers")
-            values = {"provider_id": provider_id, "sealed": sealed, "received": now}
+            values = {"provider_id": provider_id, "sealed": sealed, "received": now, **names}
             records.insert(pending_sign_ins, digest=digest, **values, expires=now + MAX_AGE.seconds)
         return token
 
@@ -79,19 +80,6 @@ class PendingSignIns:
         kind, text, received = json.loads(self._store.sealer.open(row["sealed"], _context(digest)))
         return PendingSignIn(kind, row["provider_id"], text, datetime.fromisoformat(received))
 
-    def delete(self, token: str) -> None:
-        """Delete the sign-in of a token, which has become a session or was cancelled. Raises `StoreIsReadOnly`."""
-        with self._store.write_transaction() as records:
-            records.delete(pending_sign_ins, digest=token_digest(token))
-
 
 def _context(digest: str) -> bytes:
-    return f"pending-sign-in:1:{digest}".encode()
-
-
-def _purge(records: Records, now: int) -> None:
-    """Delete some of the expired rows, the oldest first."""
-    rows = records.page(pending_sign_ins, order=("expires", "digest"), after=None, limit=_MAX_PURGED)
-    ended = [row["digest"] for row in rows if row["expires"] <= now]
-    if ended:
-        records.delete(pending_sign_ins, digest=ended)
+    return sealing_context(pending_sign_ins.c.sealed, digest)

@@ -6,28 +6,43 @@ decides who gets a session.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from iam_guard.errors import AccessDenied
-from iam_guard.model.arn import is_account_id
+from iam_guard.errors import AccessDenied, InvalidInput, NoSuchEntity
+from iam_guard.model.arn import Arn, account_of, is_account_id
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal, PrincipalType
-from iam_guard.store.identifiers import fold, root_arn
-from iam_guard.store.records import Records, Row, row_arn
-from iam_guard.store.schema import accounts, identities
+from iam_guard.store.database.records import PRESENT, Records, Row, row_arn
+from iam_guard.store.identifiers import PREFIXES, derived_id, fold, iam_arn, identity_of_arn, root_arn
+from iam_guard.store.schema import accounts, identities, login_profiles
 
 _IDENTITY: Final = ("id", "account", "kind", "path", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A root user or a user. `user_id` and `name` are None for a root user."""
+    """A root user or a user. `user_id` and `name` are None for a root user.
+
+    Raises `InvalidInput` for parts that contradict each other, such as the ARN of a user without its id.
+    """
 
     account: str
     arn: str
     user_id: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        arn = Arn.parse(self.arn)
+        if self.user_id is None and self.name is None:
+            is_named = arn.resource == "root"
+        else:
+            kind, _, path = arn.resource.partition("/")
+            is_named = bool(self.user_id and self.name) and (kind, path.rpartition("/")[2]) == ("user", self.name)
+        if not is_named or (arn.service, arn.region, arn.account) != ("iam", "", self.account):
+            message = "expected the ARN of a root user, or that of a user with its id and name, in its account"
+            raise InvalidInput(f"{message}, got `{self.arn[:200]}`")
 
     @property
     def owner(self) -> str:
@@ -63,20 +78,45 @@ def find_person(
     return user_of(partition, found[0]) if found and found[0]["name"] == name else None
 
 
-def stand_in(records: Records, *, email: str | None, account: str) -> Person:
+def stand_in(records: Records, partition: str, *, email: str | None, account: str) -> Person:
     """Return a person that does not exist, in the account that was named, if it exists.
 
     Its rows are looked for like those of a person, so that an unknown name takes the same statements as a known one.
     """
     if email is not None:
-        return Person("", "")
+        return root_of(partition, "")
     owner = account_named(records, account)
-    return Person("" if owner is None else owner["id"], "", "unknown")
+    owner_id = "" if owner is None else owner["id"]
+    return Person(owner_id, iam_arn(partition, owner_id, "user", "/", "unknown"), "unknown", "unknown")
+
+
+def similar_digest(records: Records, *, email: str | None, account: str, name: str) -> str | None:
+    """Return the password digest of a person whom a typed name selects, for its cost; None without a password.
+
+    A name that no person has must cost what names of people do, and these differ where digests were imported, or the
+    settings have changed. So each name selects a person of the account that was named, or of one that it selects, too,
+    and has its cost: as often a high one as those of people.
+    """
+    selected = records.sample(accounts, "id", _selected_number(account if email is None else email.strip().lower()))
+    owner = selected if email is not None else account_named(records, account) or selected
+    owner_id = "" if owner is None else owner["id"]
+    if email is not None:
+        rows = records.all(login_profiles, owner=owner_id)  # not `one`, which is cached for some names
+        return str(rows[0]["digest"]) if rows else None
+    least = derived_id(PREFIXES["user"], f"{account}/{name}")
+    found = records.sample(login_profiles, "owner", least, account=owner_id, user_id=PRESENT)
+    return None if found is None else str(found["digest"])
+
+
+def _selected_number(text: str) -> str:
+    """Return twelve digits for a text, as an account has."""
+    return f"{int.from_bytes(hashlib.sha256(text.encode('utf-8', 'replace')).digest()) % 10**12:012}"
 
 
 def account_named(records: Records, named: str) -> Row | None:
     """Return the row of an account that is named by its id or alias."""
-    return records.one(accounts, **{"id" if is_account_id(named) else "alias": named.strip().lower()})
+    name = named.strip().lower()
+    return records.one(accounts, **{"id" if is_account_id(name) else "alias": name})
 
 
 def load_person(records: Records, partition: str, account: str, user_id: str | None) -> Person | None:
@@ -86,6 +126,24 @@ def load_person(records: Records, partition: str, account: str, user_id: str | N
         return None if row is None else root_of(partition, account)
     row = records.one(identities, id=user_id, account=account, kind="user")
     return None if row is None else user_of(partition, row)
+
+
+def person_of_arn(records: Records, partition: str, arn: str) -> Person:
+    """Return the user or root user with exactly this ARN. Raises `NoSuchEntity`."""
+    account, named = account_of(arn) or "", identity_of_arn(arn)
+    if named is None:
+        found = load_person(records, partition, account, None)
+    else:
+        found = find_person(records, partition, account=account, name=named[2])
+    if found is None or found.arn != arn:
+        raise NoSuchEntity(f"no user or root user has the ARN `{arn[:200]}`")
+    return found
+
+
+def require_stored(records: Records, partition: str, person: Person) -> None:
+    """Raise `NoSuchEntity` unless the store has exactly this person: its id, name and ARN are those of one user."""
+    if load_person(records, partition, person.account, person.user_id) != person:
+        raise NoSuchEntity(f"the store has no such person as `{person.arn[:200]}` any more")
 
 
 def person_of(session: BrowserSession) -> Person:

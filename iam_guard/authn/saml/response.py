@@ -36,35 +36,64 @@ _SUCCESS: Final = "urn:oasis:names:tc:SAML:2.0:status:Success"
 _RESPONSE_PARTS: Final = frozenset({f"{SAML}Issuer", SIGNATURE, f"{_PROTOCOL}Status", _ASSERTION, _ENCRYPTED})
 
 
-def read_response(text: str, provider: SamlIdentityProvider, receiver: SamlReceiver, now: datetime) -> SamlAssertion:
-    """Verify a response in base64 and return its assertion.
+def read_response(
+    response: str | XmlDocument, provider: SamlIdentityProvider, receiver: SamlReceiver, now: datetime
+) -> SamlAssertion:
+    """Verify a response, in base64 or as `parse_response` returned it, and return its assertion.
 
     Raises `InvalidIdentityToken`, `ExpiredIdentityToken`, `IdpRejectedClaim`; `ConfigurationError` without the extra.
     """
-    received = _parse_response(text)
+    received = parse_response(response) if isinstance(response, str) else response
     is_signed = bool(received.root.named(SIGNATURE))
-    response = signed_part(received, received.root, provider.certificates) if is_signed else received
-    _check_status(response.root)
+    verified = signed_part(received, received.root, provider.certificates) if is_signed else received
+    _check_status(verified.root)
     _check_shape(received.root)
     validity = Validity(now, receiver.skew)
-    _check_response(response.root, provider, receiver, validity)
-    element = _verified_assertion(received, response, provider)
+    _check_response(verified.root, provider, receiver, validity)
+    element = _verified_assertion(received, verified, provider)
     assertion = read_assertion(element, provider.entity_id, receiver, validity)
-    _check_request(assertion, response.root.attributes.get("InResponseTo"))
+    _check_request(assertion, verified.root.attributes.get("InResponseTo"))
     return assertion
 
 
-def claimed_issuer(text: str) -> str:
-    """Return the issuer that a response names, without verifying it. Raises `InvalidIdentityToken`."""
-    response = _parse_response(text).root
-    for element in (response, *response.named(_ASSERTION)):
+# --- what a response says without being verified -----------------------------------------------------------------
+
+
+def claimed_issuer(response: str | XmlDocument) -> str:
+    """Return the issuer that a response names. Raises `InvalidIdentityToken`."""
+    root = (parse_response(response) if isinstance(response, str) else response).root
+    for element in (root, *root.named(_ASSERTION)):
         issuer = element.optional(f"{SAML}Issuer")
         if issuer is not None:
             return read_issuer(issuer)
     raise InvalidIdentityToken("expected an Issuer in Response or Assertion, got none")
 
 
-def _parse_response(text: str) -> XmlDocument:
+def claimed_request(response: XmlDocument) -> str:
+    """Return the id of the request that a response answers; empty without one."""
+    confirmations = (element for element in response.root.walk() if element.name == f"{SAML}SubjectConfirmationData")
+    ids = (element.attributes.get("InResponseTo", "") for element in (response.root, *confirmations))
+    return next(filter(None, ids), "")
+
+
+def claimed_values(response: XmlDocument, attribute: str) -> list[str]:
+    """Return the values of an attribute of the assertion; none if it is encrypted."""
+    named = (element for element in response.root.walk() if element.name == f"{SAML}Attribute")
+    return [
+        value.text for element in named if element.attributes.get("Name") == attribute for value in element.children
+    ]
+
+
+def is_encrypted(response: XmlDocument) -> bool:
+    """Return whether the assertion is encrypted."""
+    return bool(response.root.named(_ENCRYPTED))
+
+
+# --- the steps ---------------------------------------------------------------------------------------------------
+
+
+def parse_response(text: str) -> XmlDocument:
+    """Parse a response in base64. Raises `InvalidIdentityToken`; `ConfigurationError` without the extra."""
     load_signxml()
     if len(text) > MAX_RESPONSE_LENGTH:
         raise InvalidIdentityToken(f"expected at most {MAX_RESPONSE_LENGTH} characters of base64")

@@ -14,7 +14,8 @@ from iam_guard.policy.fault import Fault, Reading, actions, conditions, place, p
 from iam_guard.policy.grammar import quoted
 from iam_guard.policy.json_tree import Path
 
-_OPENING = re.compile(r"\$\{([^{}]*+)(\}?)")
+_OPENING = re.compile(r"\$\{((?:'[^']*+'|[^{}])*+)(\}?)")
+"""A default may contain braces."""
 _GOOD = re.compile(r"[*?$]|[^\s'\",]+(?:, '[^']*+')?")
 _WITH_VARIABLES = ("String", "Arn")  # V-3
 

@@ -26,6 +26,8 @@ from iam_guard.store.schema.core import (
     policy_versions,
     resource_statements,
     resources,
+    sealed_columns,
+    sealing_context,
     units,
 )
 from iam_guard.store.schema.credentials import (

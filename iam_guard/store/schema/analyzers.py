@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Column, Index, String, UniqueConstraint
 
 from iam_guard.store.schema.core import owned_by, required, table
+from iam_guard.store.schema.facts import UNCACHED, Facts
 
 analyzers = table(
     "analyzers",
+    Facts(UNCACHED, impersonal="shared"),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "name", "type"),
@@ -25,6 +27,7 @@ analyzers = table(
 
 archive_rules = table(
     "archive_rules",
+    Facts(UNCACHED, naming="rules that name the person are reported, since they decide about findings of others, too"),
     owned_by("analyzers.id", "analyzer_id", primary_key=True),
     Column("name", String, primary_key=True),
     *required(JSON, "filter"),
@@ -34,6 +37,12 @@ archive_rules = table(
 
 findings = table(
     "findings",
+    Facts(
+        UNCACHED,
+        naming="findings about the person are exported and erased",
+        about="resource content",
+        exported="id resource content created",
+    ),
     Column("id", String, primary_key=True),
     owned_by("analyzers.id", "analyzer_id"),
     *required(String, "type", "resource", "resource_type", "owner", "status"),
@@ -48,6 +57,12 @@ findings = table(
 
 access_previews = table(
     "access_previews",
+    Facts(
+        UNCACHED,
+        naming="previews and their findings that name the person are exported and erased",
+        about="configurations findings",
+        exported="id configurations findings created",
+    ),
     Column("id", String, primary_key=True),
     owned_by("analyzers.id", "analyzer_id", index=True),
     *required(JSON, "configurations", "findings"),

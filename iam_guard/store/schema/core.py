@@ -36,6 +36,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import SchemaItem
 
+from iam_guard.store.schema.facts import UNCACHED, Facts
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",
@@ -46,12 +48,13 @@ metadata = MetaData(
     }
 )
 
+_SEALED = "sealed"
 STATUSES = "status IN ('Active', 'Inactive', 'Expired')"  # R-30
 
 
-def table(name: str, *items: SchemaItem) -> Table:
-    """Return a table of the store with these columns and constraints."""
-    return Table(name, metadata, *items)
+def table(name: str, facts: Facts, *items: SchemaItem) -> Table:
+    """Return a table of the store with these facts, columns and constraints."""
+    return Table(name, metadata, *items, info={"facts": facts})
 
 
 def owned_by(target: str, name: str, *, optional: bool = False, **options: Any) -> Column[str]:
@@ -64,16 +67,37 @@ def required(type: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, type, nullable=False) for name in names]
 
 
+def sealed(name: str, purpose: str, *named_by: str, optional: bool = False) -> Column[bytes]:
+    """Return a column of sealed values; the purpose and the columns that name the row are their sealing context."""
+    return Column(name, LargeBinary, nullable=optional, info={_SEALED: (purpose, named_by)})
+
+
+def sealing_context(column: Column[bytes], *values: str) -> bytes:
+    """Return the sealing context of a column's value, in the row with these values of the columns that name it."""
+    purpose, _ = column.info[_SEALED]
+    return ":".join((purpose, *values)).encode()
+
+
+def sealed_columns() -> dict[Column[bytes], tuple[str, ...]]:
+    """Return all columns of sealed values, each with the columns that name its row in the sealing context."""
+    columns = (column for table in metadata.sorted_tables for column in table.columns)
+    return {column: column.info[_SEALED][1] for column in columns if _SEALED in column.info}
+
+
 meta = table(
     "meta",
+    Facts(UNCACHED, impersonal="the state of the store"),
     Column("id", Integer, primary_key=True, autoincrement=False),
     *required(BigInteger, "epoch", "created"),
+    # which only the sealing keys of this store open; NULL: not yet written
+    sealed("canary", "store-canary:1", optional=True),
     CheckConstraint("id = 1", name="single_row"),
 )
 
 # the change feed
 changes = table(
     "changes",
+    Facts(UNCACHED, impersonal="what changed, by unique id, for a limited number of changes"),
     Column("epoch", BigInteger, primary_key=True, autoincrement=False),
     # random, to distinguish histories
     Column("mark", String(16), nullable=False),
@@ -85,6 +109,13 @@ changes = table(
 
 accounts = table(
     "accounts",
+    Facts(
+        "account:{id} callers:{id}",
+        delete="*",
+        unread="name folded email alias created sts_token_version outbound_issuer properties requires_mfa state_since",
+        naming="the root user's e-mail address is exported; it is erased with the account",
+        exported="id name email alias created",
+    ),
     Column("id", String(12), primary_key=True),
     *required(String, "name"),
     # the name in lower case; unique among the accounts that the write lock lets in one after the other
@@ -105,11 +136,20 @@ accounts = table(
 
 # the ids of deleted accounts, which are never given again
 deleted_accounts = table(
-    "deleted_accounts", Column("id", String(12), primary_key=True), *required(BigInteger, "deleted")
+    "deleted_accounts",
+    Facts("account:{id} callers:{id}", impersonal="ids of accounts"),
+    Column("id", String(12), primary_key=True),
+    *required(BigInteger, "deleted"),
 )
 
 policies = table(
     "policies",
+    Facts(
+        "holders:{id}",
+        insert="policy:{id}",
+        unread="folded description tags created updated latest_version",
+        impersonal="shared",
+    ),
     Column("id", String, primary_key=True),
     *required(String, "account", "path", "name", "folded"),
     *required(Text, "description"),
@@ -125,6 +165,7 @@ policies = table(
 
 policy_versions = table(
     "policy_versions",
+    Facts("holders:{policy_id}", insert="", naming="policies that name the person are reported"),
     owned_by("policies.id", "policy_id", primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     *required(Text, "text"),
@@ -134,6 +175,16 @@ policy_versions = table(
 
 identities = table(
     "identities",
+    Facts(
+        "users:{id} trust-of:{kind}:{account}",
+        insert="newcomers:{account} trust-of:{kind}:{account}",
+        delete="users:{id} trust-of:{kind}:{account} newcomers:{account} bound:{id} bound trust",
+        unread="description created max_signin_session_duration",
+        key="account kind path name folded",
+        owner="id",
+        exported="id path name description boundary_id tags created max_signin_session_duration",
+        withheld="account kind folded trust_text trust_digest trust_bindings max_session_duration",
+    ),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "kind", "path", "name", "folded"),
@@ -153,12 +204,14 @@ identities = table(
 
 memberships = table(
     "memberships",
+    Facts("identity:{user_id}", owner="user_id", exported="group_id"),
     owned_by("identities.id", "user_id", primary_key=True),
     owned_by("identities.id", "group_id", primary_key=True, index=True),
 )
 
 inline_policies = table(
     "inline_policies",
+    Facts("users:{identity_id}", owner="identity_id", exported="name", withheld="folded text digest"),
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("folded", String, primary_key=True),
     *required(String, "name"),
@@ -168,17 +221,26 @@ inline_policies = table(
 
 attachments = table(
     "attachments",
+    Facts("users:{identity_id}", owner="identity_id", exported="policy_id"),
     owned_by("identities.id", "identity_id", primary_key=True),
     Column("policy_id", String, ForeignKey("policies.id"), primary_key=True, index=True),
 )
 
 access_keys = table(
     "access_keys",
+    Facts(
+        "credential:{id} sessions:{id}",
+        insert="credential:{id}",
+        delete="credential:{id}",
+        owner="person",
+        exported="id status created",
+        recorded="id",
+    ),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     # NULL: a key of the root user
     owned_by("identities.id", "user_id", optional=True, index=True),
-    *required(LargeBinary, "sealed"),
+    sealed("sealed", "access-key", "id"),
     *required(String, "status"),
     *required(BigInteger, "created"),
     CheckConstraint(STATUSES, name="status"),
@@ -186,6 +248,14 @@ access_keys = table(
 
 api_keys = table(
     "api_keys",
+    Facts(
+        "credential:{id}",
+        unread="created replaces used",
+        owner="identity_id",
+        exported="id status created expires used replaces session_policy",
+        withheld="digest",
+        recorded="id",
+    ),
     Column("id", String, primary_key=True),
     owned_by("identities.id", "identity_id", index=True),
     *required(LargeBinary, "digest"),
@@ -202,6 +272,10 @@ api_keys = table(
 
 resources = table(
     "resources",
+    Facts(
+        "resource:{arn}",
+        naming="resources whose policy names the person are exported; the policy then has the unique id",
+    ),
     Column("arn", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(JSON, "tags"),
@@ -225,6 +299,7 @@ Index("ix_resources_unlistable", resources.c.arn, sqlite_where=UNLISTABLE, postg
 # whom the policies of resources name; `principal` is as in `NamedStatement`
 resource_statements = table(
     "resource_statements",
+    Facts(UNCACHED, impersonal="an index of `resources`, by unique id"),
     owned_by("resources.arn", "arn", primary_key=True),
     Column("digest", String(64), primary_key=True),
     *required(String(12), "account"),
@@ -234,6 +309,7 @@ resource_statements = table(
 
 organizations = table(
     "organizations",
+    Facts("*", insert="", unread="root_features", impersonal="shared"),
     Column("id", String, primary_key=True),
     Column("management_account", String(12), nullable=False, unique=True),
     *required(Boolean, "scps_enabled", "rcps_enabled"),
@@ -243,6 +319,7 @@ organizations = table(
 
 units = table(
     "units",
+    Facts("below:{id}", insert="", unread="name folded", impersonal="shared"),
     Column("id", String, primary_key=True),
     owned_by("organizations.id", "organization_id", index=True),
     # NULL: the root
@@ -253,12 +330,14 @@ units = table(
 
 placements = table(
     "placements",
+    Facts("account:{account}", impersonal="shared"),
     owned_by("accounts.id", "account", primary_key=True),
     owned_by("units.id", "unit_id", index=True),
 )
 
 control_policies = table(
     "control_policies",
+    Facts("attached:{id}", insert="", unread="folded description", naming="policies that name the person are reported"),
     Column("id", String, primary_key=True),
     # NULL: managed by AWS
     owned_by("organizations.id", "organization_id", optional=True),
@@ -272,6 +351,7 @@ control_policies = table(
 
 control_attachments = table(
     "control_attachments",
+    Facts("below:{target}", impersonal="shared"),
     owned_by("control_policies.id", "policy_id", primary_key=True),
     # the id of a unit (including the root) or account: exactly one of the two columns below repeats it
     Column("target", String, primary_key=True),

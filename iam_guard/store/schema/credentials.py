@@ -13,8 +13,8 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
-    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -22,13 +22,20 @@ from sqlalchemy import (
     literal_column,
 )
 
-from iam_guard.store.schema.core import STATUSES, owned_by, required, table
+from iam_guard.store.schema.core import STATUSES, owned_by, required, sealed, table
+from iam_guard.store.schema.facts import UNCACHED, Facts
 
 login_profiles = table(
     "login_profiles",
+    Facts(
+        UNCACHED,
+        owner="person",
+        exported="created changed used reset_required",
+        withheld="owner digest max_signin_session_duration is_long",
+    ),
     # the unique id of the user; of a root user, the account
     Column("owner", String, primary_key=True),
-    owned_by("accounts.id", "account", index=True),
+    owned_by("accounts.id", "account"),
     owned_by("identities.id", "user_id", optional=True, index=True),
     *required(String, "digest"),
     *required(Boolean, "reset_required"),
@@ -37,10 +44,13 @@ login_profiles = table(
     Column("used", BigInteger),
     # whether the password is long enough without a second factor; NULL: not known
     Column("is_long", Boolean),
+    # for `Records.sample`
+    Index("ix_login_profiles_owner", "account", "owner"),
 )
 
 former_passwords = table(
     "former_passwords",
+    Facts(UNCACHED, owner="password", exported="number", withheld="owner digest"),
     owned_by("login_profiles.owner", "owner", primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     *required(String, "digest"),
@@ -48,19 +58,27 @@ former_passwords = table(
 
 password_policies = table(
     "password_policies",
+    Facts(UNCACHED, impersonal="of an account"),
     owned_by("accounts.id", "account", primary_key=True),
     *required(JSON, "policy"),
 )
 
 mfa_devices = table(
     "mfa_devices",
+    Facts(
+        UNCACHED,
+        owner="device",
+        exported="serial path name created enabled tags",
+        withheld="folded for_root last_step drift",
+        recorded="serial",
+    ),
     Column("serial", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),  # `folded` begins with the path, since names are unique per path
     # the owner: a user, the root user (`for_root`), or none yet
     Column("user_id", String, ForeignKey("identities.id", ondelete="SET NULL"), index=True),
     *required(Boolean, "for_root"),
-    *required(LargeBinary, "sealed"),
+    sealed("sealed", "mfa-device", "serial"),
     Column("enabled", BigInteger),
     # the 30-second step of the last accepted code: each is valid once
     Column("last_step", BigInteger),
@@ -73,6 +91,7 @@ mfa_devices = table(
 
 saml_providers = table(
     "saml_providers",
+    Facts(UNCACHED, impersonal="of an account"),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "name", "folded"),
@@ -94,14 +113,16 @@ SHORT_METADATA = func.length(saml_providers.c.document) <= literal_column(str(MA
 
 saml_private_keys = table(
     "saml_private_keys",
+    Facts(UNCACHED, impersonal="of a provider"),
     Column("id", String, primary_key=True),
     owned_by("saml_providers.id", "provider_id", index=True),
-    *required(LargeBinary, "sealed"),
+    sealed("sealed", "saml-private-key", "id"),
     *required(BigInteger, "created"),
 )
 
 oidc_providers = table(
     "oidc_providers",
+    Facts("trust:{account}", impersonal="of an account"),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     # without `https://`, as in the ARN
@@ -116,24 +137,26 @@ oidc_providers = table(
 
 issuer_keys = table(
     "issuer_keys",
+    Facts(UNCACHED, impersonal="of an account"),
     # the `kid` of tokens
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     Column("issuer", String, nullable=False, index=True),
     *required(String, "algorithm"),
     # the private and the public key: the published one must not be changed either
-    *required(LargeBinary, "sealed"),
+    sealed("sealed", "issuer-key", "issuer", "algorithm", "id"),
     *required(BigInteger, "created"),
 )
 
 server_certificates = table(
     "server_certificates",
+    Facts(UNCACHED, impersonal="of an account"),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account"),
     *required(String, "path", "name", "folded"),
     *required(Text, "body"),
     Column("chain", Text),
-    *required(LargeBinary, "sealed"),
+    sealed("sealed", "server-certificate", "id"),
     *required(BigInteger, "expires"),
     *required(JSON, "tags"),
     *required(BigInteger, "created"),
@@ -142,6 +165,7 @@ server_certificates = table(
 
 signing_certificates = table(
     "signing_certificates",
+    Facts(UNCACHED, owner="person", exported="id body fingerprint status created", recorded="id"),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", optional=True, index=True),
@@ -154,6 +178,7 @@ signing_certificates = table(
 
 ssh_keys = table(
     "ssh_keys",
+    Facts(UNCACHED, owner="user_id", exported="id body fingerprint status created", recorded="id"),
     Column("id", String, primary_key=True),
     owned_by("identities.id", "user_id", index=True),
     # in OpenSSH format
@@ -165,6 +190,7 @@ ssh_keys = table(
 
 trust_anchors = table(
     "trust_anchors",
+    Facts("certificates", impersonal="of an account"),
     # a UUID, as in the ARN
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
@@ -178,6 +204,7 @@ trust_anchors = table(
 
 revocation_lists = table(
     "revocation_lists",
+    Facts("certificates", impersonal="of an authority"),
     owned_by("trust_anchors.id", "anchor_id", primary_key=True),
     # SHA-256 of the authority's name and key: the latest list of each authority is kept
     Column("authority", String(64), primary_key=True),
@@ -187,6 +214,7 @@ revocation_lists = table(
 
 certificate_profiles = table(
     "certificate_profiles",
+    Facts("certificates", naming="session policies that name the person are reported"),
     Column("id", String(36), primary_key=True),
     owned_by("accounts.id", "account", index=True),
     *required(String, "name", "folded"),
@@ -204,6 +232,13 @@ certificate_profiles = table(
 
 service_credentials = table(
     "service_credentials",
+    Facts(
+        "credential:{id}",
+        owner="user_id",
+        exported="id service user_name alias status created expires used session_policy",
+        withheld="digest",
+        recorded="id",
+    ),
     Column("id", String, primary_key=True),
     owned_by("accounts.id", "account", index=True),
     owned_by("identities.id", "user_id", index=True),

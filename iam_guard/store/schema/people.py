@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, LargeBinary, String, Text
 
 from iam_guard.store.schema.core import owned_by, required, table
+from iam_guard.store.schema.facts import UNCACHED, Facts
 
 
 def _of_a_person() -> list[Column[str]]:
@@ -20,6 +21,15 @@ def _of_a_person() -> list[Column[str]]:
 
 browser_sessions = table(
     "browser_sessions",
+    Facts(
+        "session:{digest}",
+        unread="seen address user_agent",
+        owner="person",
+        exported="id created seen expires mfa_at methods task address user_agent "
+        "role_id role_session role_label role_since role_until",
+        withheld="digest",
+        recorded="id",
+    ),
     # of the token in the cookie
     Column("digest", String(64), primary_key=True),
     # shown in lists and in the trail
@@ -46,6 +56,13 @@ browser_sessions = table(
 
 passkeys = table(
     "passkeys",
+    Facts(
+        UNCACHED,
+        owner="person",
+        exported="serial name created used transports is_discoverable is_synced",
+        withheld="id public_key sign_count last_challenge",
+        recorded="serial",
+    ),
     # the credential id, in URL-safe base64
     Column("id", String, primary_key=True),
     *_of_a_person(),
@@ -64,6 +81,7 @@ passkeys = table(
 
 recovery_codes = table(
     "recovery_codes",
+    Facts(UNCACHED, owner="person", exported="created used", withheld="digest"),
     Column("digest", String(64), primary_key=True),
     *_of_a_person(),
     *required(BigInteger, "created"),
@@ -73,6 +91,7 @@ recovery_codes = table(
 
 password_resets = table(
     "password_resets",
+    Facts(UNCACHED, owner="person", exported="created expires made_by", withheld="digest"),
     # of the token in the link
     Column("digest", String(64), primary_key=True),
     *_of_a_person(),
@@ -83,6 +102,11 @@ password_resets = table(
 
 sign_in_failures = table(
     "sign_in_failures",
+    Facts(
+        UNCACHED,
+        naming="the person's failures are exported and erased; those of a known browser expire",
+        exported="failures last",
+    ),
     # what is guessed: SHA-256 of a person's name, as typed, the kind of secret, and the browser if it is a known one
     Column("subject", String(64), primary_key=True),
     # in a row

@@ -15,10 +15,10 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.model.saml_metadata import METADATA_VALIDITY
 from iam_guard.policy.problems import Problems
-from iam_guard.store.change_feed import EVERYTHING, record_change
-from iam_guard.store.engine import lock_epoch, writing
+from iam_guard.store.cache.change_feed import EVERYTHING, record_change
+from iam_guard.store.database.engine import lock_epoch, writing
 from iam_guard.store.identifiers import PREFIXES, entity_digest, fold
-from iam_guard.store.resource_statements import statement_rows
+from iam_guard.store.policies.resource_statements import statement_rows
 from iam_guard.store.schema import (
     accounts,
     oidc_providers,

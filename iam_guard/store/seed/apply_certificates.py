@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from iam_guard.model.certificates import read_revocation_list
-from iam_guard.store.certificate_trust import authority_of
+from iam_guard.store.credentials.certificate_trust import authority_of
 from iam_guard.store.identifiers import Kind, fold
 from iam_guard.store.schema import certificate_profiles, revocation_lists, trust_anchors
 from iam_guard.store.seed.apply_identities import policy_id

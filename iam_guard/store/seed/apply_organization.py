@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Column, Table, select
 
-from iam_guard.store.builtin import FULL_ACCESS, full_access_id
 from iam_guard.store.identifiers import fold
+from iam_guard.store.policies.builtin import FULL_ACCESS, full_access_id
 from iam_guard.store.schema import accounts, control_attachments, control_policies, organizations, placements, units
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.seed_values import Ref, SeedMember, SeedOrganization, SeedUnit

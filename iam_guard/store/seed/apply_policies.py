@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from iam_guard.store.builtin import MANAGED
 from iam_guard.store.identifiers import AWS_MANAGED, fold
+from iam_guard.store.policies.builtin import MANAGED
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import sync

@@ -14,7 +14,7 @@ from iam_guard.errors import StoreUnavailable
 from iam_guard.policy.document import Document
 from iam_guard.policy.problems import Problems
 from iam_guard.store.identifiers import PREFIXES, fold, iam_arn
-from iam_guard.store.principal_bindings import FoundIdentity, bound, invalid_principal
+from iam_guard.store.policies.principal_bindings import FoundIdentity, bound, invalid_principal
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import accounts, identities
 from iam_guard.store.seed.row_sync import Delta

@@ -9,11 +9,11 @@ from sqlalchemy import RowMapping
 
 from iam_guard.errors import InvalidInput
 from iam_guard.store.identifiers import fold
+from iam_guard.store.people.sign_on_settings import ID_PREFIX, checked_client_id, sign_on_secret_context
 from iam_guard.store.schema import oidc_providers, saml_providers, sign_on_providers
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.row_sync import sync
 from iam_guard.store.seed.seed_values import SeedSignOnProvider
-from iam_guard.store.sign_on_settings import ID_PREFIX, checked_client_id, sign_on_secret_context
 
 
 def apply_sign_on(run: Run) -> None:
@@ -48,6 +48,7 @@ def apply_sign_on(run: Run) -> None:
         client_id="client id",
         sealed_secret="client secret",  # noqa: S106
         trusts_mfa="trust in MFA",
+        has_common_redirect="redirect address",
     )
 
 
@@ -76,5 +77,13 @@ def _row(
         "scopes": list(provider.scopes),
         "roles": list(provider.roles),
         "trusts_mfa": provider.trusts_mfa,
+        "has_common_redirect": _common_redirect(before, owner["id"], provider.client_id),
         "created": run.now,
     }
+
+
+def _common_redirect(before: RowMapping | None, owner_id: str, client_id: str | None) -> bool | None:
+    """Return whether a sign-on provider keeps the common redirect address: not with another client, set up anew."""
+    if before is None or (before["oidc_provider_id"], before["client_id"]) != (owner_id, client_id):
+        return None
+    return bool(before["has_common_redirect"]) or None

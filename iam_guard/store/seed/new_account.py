@@ -16,8 +16,8 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.arn import account_of
 from iam_guard.policy.problems import Problems
 from iam_guard.policy.yaml_tree import ListNode, MapNode, Node, read_tree
+from iam_guard.store.database.records import Records
 from iam_guard.store.protocol import RecordStore
-from iam_guard.store.records import Records
 from iam_guard.store.seed.apply import apply_run, listed_changes
 from iam_guard.store.seed.apply_run import Run
 from iam_guard.store.seed.documents import Documents, Files

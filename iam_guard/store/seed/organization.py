@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.yaml_tree import MapNode, Node, Scalar
-from iam_guard.store.builtin import FULL_ACCESS
 from iam_guard.store.identifiers import ORGANIZATION_ID, ROOT_ID, UNIT_ID, fold
+from iam_guard.store.policies.builtin import FULL_ACCESS
 from iam_guard.store.seed.documents import Documents
 from iam_guard.store.seed.fields import Fields, checked_account_id, checked_name
 from iam_guard.store.seed.seed_values import Ref, SeedControlPolicy, SeedMember, SeedOrganization, SeedUnit

@@ -20,9 +20,16 @@ from iam_guard.model.saml_metadata import read_metadata
 from iam_guard.policy.document import LATEST, Document
 from iam_guard.policy.quota import INLINE
 from iam_guard.policy.yaml_tree import MapNode, Node, read_tree
+from iam_guard.store.accounts.root_email import EMAIL
 from iam_guard.store.identifiers import ACCESS_KEY_ID, ALIAS, API_KEY_ID, ARN_BYTES, PROVIDER_URL, Kind, fold
+from iam_guard.store.people.sign_on_settings import (
+    MAX_PROVIDERS,
+    checked_label,
+    checked_rules,
+    checked_scopes,
+    checked_secret,
+)
 from iam_guard.store.quotas import CLIENT_ID_LENGTH, MAX_SESSION_DURATION, QUOTAS
-from iam_guard.store.root_email import EMAIL
 from iam_guard.store.seed.certificates import CertificateTrustReader
 from iam_guard.store.seed.documents import Documents, Files
 from iam_guard.store.seed.fields import Fields, SeedProblems, checked_name, node_text
@@ -38,13 +45,6 @@ from iam_guard.store.seed.seed_values import (
     SeedResource,
     SeedSamlProvider,
     SeedSignOnProvider,
-)
-from iam_guard.store.sign_on_settings import (
-    MAX_PROVIDERS,
-    checked_label,
-    checked_rules,
-    checked_scopes,
-    checked_secret,
 )
 
 API_SECRET = re.compile(r"[A-Za-z0-9]{32,128}")

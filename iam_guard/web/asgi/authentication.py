@@ -15,14 +15,10 @@ from typing import TypeAlias, TypeVar
 import anyio.to_thread
 from starlette.types import Receive, Scope
 
-from iam_guard.authn.credential_verifier import (
-    AnyCredential,
-    NoCredential,
-    SigV4Credential,
-    claimed_credential,
-)
+from iam_guard.authn.credential import claimed_credential
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.known_signers import SIGNED
+from iam_guard.authn.presented_credentials import AnyCredential, NoCredential, SigV4Credential
+from iam_guard.authn.signatures.known_signers import SIGNED
 from iam_guard.errors import CacheMiss, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
@@ -31,7 +27,7 @@ from iam_guard.web.asgi.body import EMPTY_BODIES, BufferedBody, PeekedBody
 from iam_guard.web.asgi.streaming_body import DecodedBody, HashedBody, UnsignedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, check_content_length
 from iam_guard.web.body_verification import EMPTY_HASH, TakesUnsigned, empty_hash, payload_of, too_large
-from iam_guard.web.browser_caller import BrowserCaller, browser_caller_async, session_cookie
+from iam_guard.web.browser.browser_caller import BrowserCaller, browser_caller_async, session_cookie
 from iam_guard.web.connection import Connection
 from iam_guard.web.key_lookups import look_up_async
 from iam_guard.web.request_credentials import reading_credential

@@ -1,7 +1,8 @@
 """The buffered body of a signed ASGI request, hashed while it is read and replayed to the application.
 
 A signature covers the hash of the body, so the body of a signed request is read before the application runs. Other
-requests are not touched. Small parts are joined to pieces of at least `PIECE` bytes to limit the memory overhead.
+requests are not touched. Small parts are joined to pieces of at least `PIECE` bytes to limit the memory overhead; large
+parts are kept as they are, since a copy would double what a client makes the server hold.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Final
 import anyio
 from starlette.types import Message, Receive
 
-from iam_guard.authn.credential_verifier import ChunkedBody
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
-from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, Reservation, max_seconds
+from iam_guard.web.body_budget import LARGE_PART, MAX_UNVERIFIED, PIECE, Reservation, max_seconds
 from iam_guard.web.body_verification import Digest
 
 EMPTY_BODIES: Final[tuple[Message, ...]] = (
@@ -113,8 +114,9 @@ class BufferedBody:
 
     def _append(self, part: bytes) -> None:
         self.digest.update(part)
-        if part and self.is_whole and not self._tail:
-            self._pieces.append(part)
+        if len(part) >= LARGE_PART or (part and self.is_whole and not self._tail):
+            self._flush_tail()
+            self._pieces.append(part)  # not copied
             return
         self._tail += part
         if len(self._tail) >= PIECE or self.is_whole:

@@ -127,7 +127,7 @@ class GuardedSend:
         await self._send({"type": message["type"].replace(".start", ".body"), "body": instead.body})
 
     def _check(self, message: Message) -> None:
-        """Raise for a response without a decision (design 5), and for what a framework makes of a refusal."""
+        """Raise for a response without a decision, and for what a framework makes of a refusal."""
         call, kind = self._call, message["type"]
         if self.refusal is not None:
             raise self.refusal  # the framework's response to the refusal is not sent

@@ -30,12 +30,12 @@ from iam_guard.web.asgi.inspection import AppInspection
 from iam_guard.web.asgi.parameters import ParameterReadings, declared_parameters, no_readings
 from iam_guard.web.asgi.route_matching import delegated_scope, may_take_unsigned
 from iam_guard.web.asgi.streaming_body import DecodedBody
+from iam_guard.web.browser.sign_in_redirect import answer_for_browser
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.refusal import BlockingFormat, RefusalFormat, problem
 from iam_guard.web.response_guard import record_failure
-from iam_guard.web.route_map import RouteMap
-from iam_guard.web.sign_in_redirect import sign_in_redirect
+from iam_guard.web.route_maps.route_map import RouteMap
 
 _log = logging.getLogger("iam_guard.web")
 
@@ -48,6 +48,7 @@ class GuardMiddleware:
     `refusal` formats error responses, by default as RFC 9457. `check_routes=False` lets an application start with
     endpoints that are neither guarded nor public; they still answer 500. `routes` is a map that guards routes whose
     handlers are not decorated. `readings` is for adapters: it returns the converted values of a path parameter.
+    `oidc_audiences` replaces the setting for this application.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class GuardMiddleware:
         check_routes: bool = True,
         routes: RouteMap | None = None,
         readings: ParameterReadings = no_readings,
+        oidc_audiences: tuple[str, ...] = (),
     ) -> None:
         self.app = app
         self.guard = guard
         self._refusal = refusal
         self._read_parameters = partial(declared_parameters, readings=readings)
-        self._connection = Connection(guard.settings)
+        self._connection = Connection(guard.settings, oidc_audiences)
         self._inspection = AppInspection(app, guard, routes, check_routes=check_routes)
         self.route_map = routes
 
@@ -77,6 +79,8 @@ class GuardMiddleware:
             return
         facts = self._connection.facts(scope)
         if self._inspection.has_own_guard is not False:
+            if not self._inspection.is_checked:
+                self._inspection.check_before_first_request(scope)
             delegated = self._delegated(scope)
             if delegated is not None:
                 await self.app(delegated, receive, partial(send_delegated, delegated, send))
@@ -100,6 +104,7 @@ class GuardMiddleware:
                 call.has_unsigned_payload = body.is_unsigned
             response = GuardedSend(call, scope, send, body)
             if self.route_map is not None:
+                call.route_map = self.route_map
                 self._inspection.install_map(_app_of(scope, self.app))
             token = CURRENT_CALL.set(call)
             try:
@@ -143,7 +148,7 @@ class GuardMiddleware:
         else:
             refusal = self._refusal(error, facts.request_id)
         if call is not None:
-            refusal = sign_in_redirect(call, error, refusal.status) or refusal
+            refusal = answer_for_browser(call, error, refusal)
         headers = encoded_headers(refusal)
         headers.append((b"content-length", str(len(refusal.body)).encode("ascii")))
         prefix = "http"

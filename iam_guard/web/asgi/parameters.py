@@ -1,6 +1,6 @@
 """Path parameters converted as the handler declares them: `7`, not `007`, for a parameter declared as `int`.
 
-The decision must be about the value that the handler uses (design 5). A guarded function with that parameter already
+The decision must be about the value that the handler uses. A guarded function with that parameter already
 has the converted value; this module is for guards that run before the handler, and for handlers that get an object from
 a dependency with the parameter. FastAPI's routes know how each parameter is declared, an included route before the
 route itself; without a declaration, the value is the router's.

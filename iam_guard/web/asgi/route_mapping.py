@@ -28,7 +28,7 @@ from iam_guard.web.asgi.routes import handlers_of, host_of, is_mount_of_routes, 
 from iam_guard.web.call_context import current_call
 from iam_guard.web.endpoints import own_mark
 from iam_guard.web.requirement import MARK, Requirement
-from iam_guard.web.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
+from iam_guard.web.route_maps.route_map import ANY, BY_MAP, WEBSOCKET, RouteMap, template_of
 
 _TEMPLATE: Final = "iam_guard.template"
 """The key of a scope for the mounts that its request has passed."""
@@ -125,18 +125,24 @@ class _RouteRow:
     mounts: set[_MountPath] = field(default_factory=set)
 
     async def decide(self, scope: Scope) -> None:
-        """Enforce the row for the mounts that the request has passed; do nothing without a row."""
+        """Enforce the row for the mounts that the request has passed; do nothing without a row.
+
+        Nor if another guard of the application, with another map, serves the request.
+        """
         method = WEBSOCKET if scope["type"] == "websocket" else scope["method"].upper()
         mount_path = self._mount_path(scope.get(_TEMPLATE, _MountPath()))
         row = self.route_map.row(method, mount_path.path + self.path or "/", self.host or mount_path.host)
         if row is None:
             return
+        call = current_call()
+        if call.route_map is not self.route_map:
+            return
         if isinstance(row.mark, Requirement):
-            current_call().scope = scope
+            call.scope = scope
             scope[ROW_KEY] = row
             await row.enforce_async({})
         else:
-            current_call().is_public = True
+            call.is_public = True
 
     def _mount_path(self, mount: _MountPath) -> _MountPath:
         """Return the mount path of a request; `mount` is longer if the guarded application is mounted itself."""

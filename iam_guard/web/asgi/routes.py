@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from iam_guard.web.endpoints import Endpoint, check_handler_parameters, check_services, endpoint_row, name_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD
-from iam_guard.web.route_map import BY_MAP, RouteMap
+from iam_guard.web.route_maps.route_map import BY_MAP, RouteMap
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "query")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
-from iam_guard.authn.credential_verifier import ChunkedBody
+from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.errors import IamGuardError
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import Reservation

@@ -15,8 +15,9 @@ from time import monotonic
 from typing import Final
 from wsgiref.types import InputStream
 
-from iam_guard.authn.credential_verifier import ChunkedBody, SigV4Credential
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.errors import IamGuardError, MalformedRequest, RequestTimeout
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, max_seconds

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, MutableMapping
 from functools import partial
 from typing import TypeVar
 
-from iam_guard.authn.client_certificate import TLS
-from iam_guard.authn.credential_verifier import AnyCredential, NoCredential, SigV4Credential, claim_of
+from iam_guard.authn.certificates.client_certificate import TLS
 from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import AnyCredential, NoCredential, SigV4Credential, claim_of
 from iam_guard.errors import CacheMiss, ConfigurationError, IamGuardError, ServerBusy
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.web.body_budget import MAX_UNVERIFIED
 from iam_guard.web.body_verification import empty_hash
-from iam_guard.web.browser_caller import BrowserCaller, browser_caller_sync, session_cookie
+from iam_guard.web.browser.browser_caller import BrowserCaller, browser_caller_sync, session_cookie
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection, headers_at_host
 from iam_guard.web.guarded_answer import GuardedAnswer

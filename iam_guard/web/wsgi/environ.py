@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote_from_bytes
 
-from iam_guard.authn.percent_decoding import unescaped
+from iam_guard.authn.signatures.percent_decoding import unescaped
 from iam_guard.errors import MalformedRequest
 
 Environ = MutableMapping[str, Any]

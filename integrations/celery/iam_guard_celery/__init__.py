@@ -35,8 +35,8 @@ from celery.utils import uuid
 from celery.utils.time import maybe_make_aware
 
 from iam_guard import AccessDenied, Guard, IamGuardError, Principal
+from iam_guard.administration.sealed_principals import MAX_SECONDS
 from iam_guard.errors import ConfigurationError, CredentialError, ExpiredToken, InvalidClientTokenId, InvalidInput
-from iam_guard.guard.sealed_principals import MAX_SECONDS
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, serving

@@ -10,10 +10,12 @@ from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
 from fastmcp.server.http import StarletteWithLifespan
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.routes import build_resource_metadata_url, create_protected_resource_routes
+from mcp.server.auth.routes import build_resource_metadata_url, cors_middleware
 from pydantic import AnyHttpUrl
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
@@ -40,9 +42,10 @@ def guarded_http_app(
     """Return the streamable HTTP application of a server that has `GuardTools` among its middlewares.
 
     Messages without a credential are answered with 401. With `resource_url`, the public URL of the server, and the
-    URLs of the `issuers` whose tokens the guard accepts, MCP clients find where to sign in (RFC 9728). `options` are
-    those of `FastMCP.http_app`. Raises `ConfigurationError` without `GuardTools` of the same guard. The start-up fails
-    with unguarded components; with `check_components=False` it succeeds, and they are refused.
+    URLs of the `issuers` whose tokens the guard accepts, MCP clients find where to sign in (RFC 9728), and tokens of
+    OIDC providers must have this URL as their audience. `options` are those of `FastMCP.http_app`. Raises
+    `ConfigurationError` without `GuardTools` of the same guard. The start-up fails with unguarded components; with
+    `check_components=False` it succeeds, and they are refused.
     """
     tools = next((item for item in server.middleware if isinstance(item, GuardTools) and item.guard is guard), None)
     if tools is None:
@@ -50,7 +53,9 @@ def guarded_http_app(
     if options.get("transport", "http") == "sse":  # its messages outlive the requests that bring them
         raise ConfigurationError("expected the transport `streamable-http`, got `sse`", place="transport")
     routes, refuse = _metadata(resource_url, issuers)
-    before = [Middleware(GuardMiddleware, guard=guard, refusal=refuse), *(options.pop("middleware", None) or ())]
+    audiences = () if resource_url is None else (resource_url,)
+    guarding = Middleware(GuardMiddleware, guard=guard, refusal=refuse, oidc_audiences=audiences)
+    before = [guarding, *(options.pop("middleware", None) or ())]
     app = server.http_app(middleware=before, **options)
     for route in app.routes:
         if isinstance(route, Route) and route.path == app.state.path:
@@ -63,21 +68,41 @@ def guarded_http_app(
 
 
 def _metadata(resource_url: str | None, issuers: Sequence[str]) -> tuple[list[Route], RefusalFormat]:
-    """Return the routes of the resource's metadata, and the format of refusals that refers to it."""
+    """Return the routes of the resource's metadata, and the format of refusals that refers to it.
+
+    The metadata has the URLs as given: clients compare them with those that the issuers send, character by character.
+    """
     if resource_url is None:
         return [], problem
-    url = AnyHttpUrl(resource_url)
-    routes = create_protected_resource_routes(url, [AnyHttpUrl(issuer) for issuer in issuers])
-    for route in routes:
-        public(route.endpoint)
-    challenge = REALM.replace(",", f', resource_metadata="{build_resource_metadata_url(url)}",', 1)
+    if not issuers:
+        raise ConfigurationError("expected the URL of an issuer, got none", place="issuers")
+    for issuer in issuers:
+        _checked_url(issuer, "issuers")
+    url = build_resource_metadata_url(_checked_url(resource_url, "resource_url"))
+    document = {"resource": resource_url, "authorization_servers": [*issuers], "bearer_methods_supported": ["header"]}
+
+    async def metadata(_: Request) -> JSONResponse:
+        return JSONResponse(document, headers={"cache-control": "public, max-age=3600"})
+
+    methods = ["GET", "OPTIONS"]
+    route = Route(url.path or "", public(cors_middleware(metadata, methods)), methods=methods)
+    challenge = REALM.replace(",", f', resource_metadata="{url}",', 1)
 
     def refuse(error: IamGuardError, request_id: str) -> Refusal:
         refusal = problem(error, request_id)
         changed = [(name, challenge if name == "www-authenticate" else value) for name, value in refusal.headers]
         return Refusal(refusal.status, tuple(changed), refusal.body)
 
-    return routes, refuse
+    return [route], refuse
+
+
+def _checked_url(url: str, place: str) -> AnyHttpUrl:
+    """Return a URL. Raises `ConfigurationError`."""
+    try:
+        return AnyHttpUrl(url)
+    except ValueError:
+        message = f"expected a URL such as https://example.com, got `{url[:200]}`"
+        raise ConfigurationError(message, place=place) from None
 
 
 def _checked_lifespan(tools: GuardTools, server: FastMCP, lifespan: Lifespan[Any]) -> Lifespan[Any]:

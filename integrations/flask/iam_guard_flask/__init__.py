@@ -39,8 +39,8 @@ from iam_guard.web.endpoints import (
     route_address,
     unguarded_message,
 )
-from iam_guard.web.mapped_route import MappedRoute, parameters_changed
 from iam_guard.web.refusal import RefusalFormat, problem
+from iam_guard.web.route_maps.mapped_route import MappedRoute, parameters_changed
 
 __all__ = ["IamGuard", "inventory"]
 

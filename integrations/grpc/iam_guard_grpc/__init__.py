@@ -30,8 +30,8 @@ from iam_guard.errors import ConfigurationError
 from iam_guard.web.call_context import serving
 from iam_guard.web.connection import Connection
 from iam_guard.web.endpoints import Endpoint, check_services, endpoint_row, unguarded_message
-from iam_guard.web.mapped_route import MappedRoute
 from iam_guard.web.requirement import PUBLIC, Requirement
+from iam_guard.web.route_maps.mapped_route import MappedRoute
 from iam_guard_grpc.guarded_rpc import KINDS, POST, GuardedMethod, GuardedRpc, behavior_of, field_names
 
 __all__ = ["AioGuardInterceptor", "CheckedServer", "GuardInterceptor", "inventory_of", "route_map_of", "streaming"]

@@ -18,7 +18,8 @@ import anyio.to_thread
 import grpc
 
 from iam_guard import Guard
-from iam_guard.authn.credential_verifier import AnyCredential, HttpRequest, SigV4Credential, claim_of
+from iam_guard.authn.http_request import HttpRequest
+from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.errors import (
     CacheMiss,
     ConfigurationError,
@@ -35,11 +36,11 @@ from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.connection import Connection
 from iam_guard.web.endpoints import own_mark
 from iam_guard.web.key_lookups import look_up_sync
-from iam_guard.web.mapped_route import MappedRoute
 from iam_guard.web.refusal import challenge_anonymous, detail_of
 from iam_guard.web.request_credentials import reading_credential
 from iam_guard.web.requirement import PUBLIC
 from iam_guard.web.response_guard import check_answer, record_failure
+from iam_guard.web.route_maps.mapped_route import MappedRoute
 
 _log = logging.getLogger("iam_guard.web")
 

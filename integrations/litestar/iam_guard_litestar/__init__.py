@@ -74,7 +74,15 @@ class GuardPlugin(InitPlugin, ReceiveRoutePlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         middleware = cast("Any", GuardMiddleware)  # Litestar has types of its own for ASGI
         app_config.middleware.insert(
-            0, DefineMiddleware(middleware, guard=self._guard, routes=self._routes, readings=_readings, **self._options)
+            0,
+            DefineMiddleware(
+                middleware,
+                guard=self._guard,
+                check_routes=self._check_routes,
+                routes=self._routes,
+                readings=_readings,
+                **self._options,
+            ),
         )
         app_config.exception_handlers.setdefault(IamGuardError, _reraise)
         app_config.on_startup.insert(0, self._inspect)

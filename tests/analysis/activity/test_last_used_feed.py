@@ -24,8 +24,8 @@ from iam_guard.cli import main
 from iam_guard.errors import StoreUnavailable
 from iam_guard.factory import open_guard
 from iam_guard.model.principal import Credential, Principal
-from iam_guard.store.last_used import LastUsedTracker
-from iam_guard.store.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
+from iam_guard.store.credentials.last_used import LastUsedTracker
+from iam_guard.store.credentials.last_used_rows import ApiKeyUse, KeyUse, ServiceUse, Use
 from iam_guard.store.schema import access_key_uses, api_keys, service_uses
 from tests.analysis.activity.records import (
     ACME,

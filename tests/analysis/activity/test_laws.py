@@ -25,7 +25,7 @@ from iam_guard.model.request import Resource
 from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import MANAGED
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink

@@ -9,6 +9,7 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 
 Doc = dict[str, Any]
+PARTITION = "aws"
 ACCOUNT, OTHER = "111122223333", "444455556666"
 ACTIONS = ["docs:Get", "docs:GetAll", "docs:Put", "notes:Get"]
 ACTION_ENTRIES = [*ACTIONS, "*", "docs:*", "docs:Get*", "docs:?et", "DOCS:get", "docs:*t", "notes:*", "docs:Ge*l*"]

@@ -8,12 +8,12 @@ from random import Random
 from typing import Any
 
 from iam_guard.analysis.checks.comparison import StatementCover, compare
-from iam_guard.analysis.checks.cover_verification import verify_cover
 from iam_guard.analysis.checks.limits import Undecided
 from iam_guard.errors import PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
+from tests.analysis.checks.cover_verification import verify_cover
 from tests.analysis.checks.small_policies import Doc, Pair
 from tests.tables import table
 

@@ -87,12 +87,12 @@ def test_verdicts_agree_with_the_evaluator(kind: str, count: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 20_000, 2_500))
+@pytest.mark.parametrize("first", range(0, 4_000, 2_000))
 def test_verdicts_of_many_pairs_agree_with_the_evaluator(first: int) -> None:
-    """20,000 pairs, a quarter of them policies of resources, in parts that run side by side."""
-    verdicts = verdicts_of("identity", range(10_000 + first, 10_000 + first + 1_875), requests=30)
-    verdicts += verdicts_of("resource", range(10_000 + first + 1_875, 10_000 + first + 2_500), requests=30)
-    assert verdicts["UNKNOWN"] <= 0.003 * 2_500
+    """4,000 pairs, a quarter of them policies of resources, in parts that run side by side."""
+    verdicts = verdicts_of("identity", range(10_000 + first, 10_000 + first + 1_500), requests=30)
+    verdicts += verdicts_of("resource", range(10_000 + first + 1_500, 10_000 + first + 2_000), requests=30)
+    assert verdicts["UNKNOWN"] <= 0.003 * 2_000
 
 
 def verdicts_of(kind: str, seeds: Iterable[int], requests: int) -> Counter[str]:

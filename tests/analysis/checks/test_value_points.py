@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from random import Random
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from iam_guard.analysis.checks.value_points import representatives
 from iam_guard.evaluation.matching.operators import OPERATORS, Test, compile_operands
 from iam_guard.policy.document import LATEST
+from tests.analysis.spellings import GROUPS, letters, near
 from tests.tables import table
+
+SPELLED = int(os.environ.get("IAM_GUARD_TEST_SPELLING_CASES", "300"))
 
 EPOCHS = ["1767225600", "1767225601", "1767225600.5", "0", "-5", "-5.0", "+1767225600", "1767225602", "99999999999999"]
 DATES = [
@@ -92,6 +96,27 @@ def test_every_value_is_equivalent_to_a_point(kind: str) -> None:
         known = {tuple(bool(test(point)) for test in tests) for point in points}
         missing = [value for value in values if tuple(bool(test(value)) for test in tests) not in known]
         assert missing == [], written
+
+
+def test_every_spelling_is_equivalent_to_a_point() -> None:
+    """Of values of all kinds that operators of several kinds compare, and values near them."""
+    makers = [(operators, create) for group in GROUPS for operators, create in group]
+    for seed in range(SPELLED):
+        random = Random(seed)
+        written, pool = [], []
+        for operators, create in random.sample(makers, random.randint(1, 5)):
+            values = [random.choice(pool) if pool and random.random() < 0.3 else create(random) for _ in range(3)]
+            pool += values
+            is_text = operators[0].startswith("String")
+            texts = [near(random, value) if is_text else value.text(random, is_written=True) for value in values]
+            written.append((random.choice(operators), texts))
+        tests = [test for name, texts in written if (test := compile_operands(OPERATORS[name], texts, LATEST).fixed)]
+        points = representatives([(name, text) for name, texts in written for text in texts], tests)
+        known = {tuple(bool(test(point)) for test in tests) for point in points}
+        asked = [text for _, texts in written for text in texts]
+        asked += [letters(random, text) for text in asked] + [near(random, value) for value in pool * 4]
+        missing = [value for value in asked if tuple(bool(test(value)) for test in tests) not in known]
+        assert missing == [], (seed, written)
 
 
 def test_points_are_few_and_start_with_the_empty_text() -> None:

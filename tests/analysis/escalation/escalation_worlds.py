@@ -71,9 +71,9 @@ def account(*principals: Json, id: str = ACME, **more: Any) -> Json:
 
 
 @contextmanager
-def seeded(*accounts: Json, **more: Any) -> Iterator[SqlStore]:
+def seeded(*accounts: Json, quotas: tuple[str, ...] = (), **more: Any) -> Iterator[SqlStore]:
     """Open a store in memory with these accounts; `more` are other keys of the seed."""
-    store = init_store("sqlite://", Settings())
+    store = init_store("sqlite://", Settings(quotas=quotas))
     try:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": list(accounts), **more})))
         yield store

@@ -294,6 +294,9 @@ def test_version_quota_needs_a_deletion() -> None:
     with seeded(world) as store:
         add_versions(store, 4)
         assert found_in(store) == {TO_ADMINISTRATOR: ["iam:DeletePolicyVersion", "iam:CreatePolicyVersion"]}
+    with seeded(world, quotas=("managed policy versions=6",)) as store:
+        add_versions(store, 4)
+        assert found_in(store) == {TO_ADMINISTRATOR: ["iam:CreatePolicyVersion"]}
 
 
 def test_other_version_counts_if_it_allows_more() -> None:

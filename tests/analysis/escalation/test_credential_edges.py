@@ -68,6 +68,12 @@ def test_credentials_of_a_user(world: Json, paths: Found) -> None:
     assert found(world) == paths
 
 
+def test_key_quota_of_the_store_counts() -> None:
+    """A third key needs no deletion where the setting `quotas` allows three."""
+    with seeded(with_bob(allow("iam:CreateAccessKey"), access_keys=KEYS), quotas=("access keys per user=3",)) as store:
+        assert found_in(store) == {TO_ADMINISTRATOR: ["iam:CreateAccessKey"]}
+
+
 def add_password(store: SqlStore, *, has_mfa: bool) -> None:
     """Add a password of bob, and a second factor."""
     bob = id_of(store, "bob")

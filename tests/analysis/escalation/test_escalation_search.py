@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import given, settings
@@ -41,6 +42,38 @@ def test_path_has_its_fixed_form() -> None:
         "to": "administrator",
         "steps": [{"action": "iam:PutUserPolicy", "resource": arn("user/ada"), "why": "why"}],
     }
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@table(
+    ("operator", "moment", "has_path"),
+    [
+        ("DateLessThan", "2020-01-01T00:00:00Z", False),
+        ("DateEquals", "1577836799", False),
+        ("DateGreaterThan", "2026-03-01T00:00:00Z", False),
+        ("DateGreaterThan", "2020-01-01T00:00:00Z", True),
+        ("DateLessThan", "2026-02-28T23:59:00Z", True),
+        ("DateEquals", "2026-02-28T23:59:00.5Z", True),
+        ("DateLessThanIfExists", "2020-01-01T00:00:00Z", True),
+    ],
+)
+def test_no_path_needs_a_session_of_another_time(operator: str, moment: str, has_path: bool) -> None:
+    """Credentials were issued between 2020 and the call, or are those of no session."""
+    condition: Json = {operator: {"aws:TokenIssueTime": moment}}
+    world = account(user("ada", allow("iam:PutUserPolicy", on=arn("user/ada"), **condition)))
+    with seeded(world) as store:
+        assert bool(escalation_paths(store, now=NOW)) is has_path
+
+
+def test_deny_of_old_sessions_blocks_no_path() -> None:
+    """As AWS revokes sessions (S-50): a Deny of credentials that are too old to be in use."""
+    old = deny("*", Resource="*", Condition={"DateLessThan": {"aws:TokenIssueTime": "2020-01-01T00:00:00Z"}})
+    world = account(user("ada", allow("iam:PutUserPolicy", on=arn("user/ada")), old))
+    with seeded(world) as store:
+        [path] = escalation_paths(store, now=NOW)
+    assert "aws:TokenIssueTime" not in path.steps[0].why
 
 
 def test_step_names_its_statements_and_conditions() -> None:

@@ -82,7 +82,7 @@ def answers(findings: list[InternalFinding], action: str) -> dict[str, tuple[Acc
 
 
 @given(st.integers(min_value=0, max_value=2**32))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_findings_equal_brute_force(number: int) -> None:
     """Every principal and action: with all actions known, and with any."""
     with store_of(random_seed(Random(number))) as store:

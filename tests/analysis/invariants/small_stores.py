@@ -19,14 +19,15 @@ from iam_guard.model.decision import PolicyType
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import AccessRequest
 from iam_guard.policy.parser import parse
+from iam_guard.store.policies.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 from iam_guard.store.protocol import AccountRecord, Organization, PrincipalRecord, StoredPolicy
-from iam_guard.store.stored_principals import ANY_SESSION, StoredPrincipal, StoredPrincipals
 from tests.analysis.checks.small_policies import (
     ACCOUNT,
     ACTION_ENTRIES,
     ACTIONS,
     KEYS,
     OTHER,
+    PARTITION,
     PRINCIPAL_ENTRIES,
     RESOURCE_ENTRIES,
     RESOURCES,
@@ -236,7 +237,7 @@ class SmallStore(Pair):
         targets.append(AccessTarget(ADMIN, accounts[ACCOUNT], trust, is_trust=True))
         by_arn = {principal.arn: principal for principal in self.principals}
         population = StoredPrincipals((ACCOUNT, OTHER), by_arn, self.owners)
-        return StoreAccess(population, accounts, tuple(targets), {})
+        return StoreAccess(population, accounts, tuple(targets), {}, partition=PARTITION)
 
     @property
     def may_be_tagged(self) -> bool:

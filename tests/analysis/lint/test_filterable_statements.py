@@ -47,12 +47,12 @@ DOCS = services()
 
 
 def found(
-    *statements: dict[str, Any], type: PolicyType = PolicyType.IDENTITY
+    *statements: dict[str, Any], type: PolicyType = PolicyType.IDENTITY, partition: str = "aws"
 ) -> tuple[list[LintFinding], FilterableStatements]:
     rule = FilterableStatements([DOCS.catalogue])
     text = json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, indent=2)
     [file] = sources_of_text(text, "policy.json", type)
-    linter = Linter([DOCS.reference()], rules=[rule])
+    linter = Linter([DOCS.reference()], rules=[rule], partition=partition)
     return [finding for finding in linter.lint(file) if finding.code == CODE], rule
 
 
@@ -87,6 +87,14 @@ def test_dialect_that_cannot_filter_is_named() -> None:
     assert [finding.message.partition(": ")[0] for finding in findings] == [
         "lists of `docs document` cannot be filtered on sqlite"
     ]
+
+
+@table("partition", ["aws", "aws-cn"])
+def test_resource_that_cannot_be_filtered_is_named(partition: str) -> None:
+    """By the ARNs of the application's partition."""
+    resource = f"arn:{partition}:docs:*:*:document/${{docs:Price}}"
+    findings, _ = found({"Effect": "Allow", "Action": "docs:GetDocument", "Resource": resource}, partition=partition)
+    assert [finding.place for finding in findings] == ["/Statement/0/Resource"]
 
 
 @table(

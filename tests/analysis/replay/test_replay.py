@@ -27,7 +27,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text

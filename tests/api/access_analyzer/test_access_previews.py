@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.access_analyzer.custom_checks import MAX_CHARACTERS
+from iam_guard.api.access_analyzer import access_previews as access_previews_module
 from iam_guard.api.access_analyzer.preview_configurations import POLICY_MEMBERS
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import access_previews
@@ -151,7 +151,28 @@ def test_previews_are_described_and_listed(analyzer: Client, now: int) -> None:
             call(analyzerArn=owner, accessPreviewId=missing)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", policy(QUEUE, "*") + " " * MAX_CHARACTERS], ids=["json", "list", "long"])
+def test_read_analyses_one_preview(analyzer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the call, or the oldest that is left."""
+    analysed: list[str] = []
+    original = access_previews_module._analysed
+
+    def count(store: Any, scope: Any, proposed: Any, owner: str) -> Any:
+        analysed.append(proposed.text)
+        return original(store, scope, proposed, owner)
+
+    monkeypatch.setattr(access_previews_module, "_analysed", count)
+    owner = create(analyzer, "a")
+    texts = [policy(QUEUE, f"44445555666{number}") for number in range(3)]
+    ids = [preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": text}}) for text in texts]
+    previewed(analyzer, owner, ids[1])
+    assert analysed == [texts[1]]
+    for count_of_lists in (1, 2, 3):
+        listed_previews = analyzer.list_access_previews(analyzerArn=owner)["accessPreviews"]
+        completed = [entry["id"] for entry in listed_previews if entry["status"] == "COMPLETED"]
+        assert len(completed) == len(analysed) == min(1 + count_of_lists, 3)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", policy(QUEUE, "*").ljust(20_481)], ids=["json", "list", "long"])
 def test_invalid_policy_fails_the_preview(analyzer: Client, text: str) -> None:
     owner = create(analyzer, "a")
     id = preview(analyzer, owner, QUEUE, {"sqsQueue": {"queuePolicy": text}})

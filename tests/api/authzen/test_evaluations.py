@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import GuardMiddleware, Principal
 from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.api.authzen import evaluations
 from iam_guard.api.authzen.app import METADATA, authzen_api
 from iam_guard.api.authzen.evaluations import EVALUATE
 from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS
@@ -171,6 +175,39 @@ def test_thousand_evaluations_are_answered(point: DecisionPoint) -> None:
     assert len(point.answer("evaluations", batch(*[1] * 1000))["evaluations"]) == 1000
     assert [len(record["iamGuard"]["answers"]) for record in point.records("AskPermissions")] == [100] * 10
     assert point.post("evaluations", batch(*[1] * 1001)).status_code == 400
+
+
+def test_batch_pauses_after_each_millisecond() -> None:
+    """A batch of 1,000 held the interpreter for a quarter of a second; each step of others waited 5 ms for it."""
+    clock, slept = [0.0], list[float]()
+    steps = []
+    for item in evaluations.in_steps(range(1_000), used=lambda: clock[0], sleep=slept.append):
+        steps.append(item)
+        clock[0] += 0.0004
+    assert steps == list(range(1_000))
+    assert slept == [pytest.approx(0.0036)] * 333
+
+
+@table("body", [batch(*[1] * 9), {**batch(*[1] * 9), "padding": "x" * 5_000}])
+def test_batches_wait_for_each_other_alone(
+    point: DecisionPoint, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any]
+) -> None:
+    """Their parts are paced, and a single evaluation has threads that no batch takes."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(items: Sequence[Any]) -> Iterator[Any]:
+        if len(items) > 1:
+            begun.set()
+            assert go_on.wait(60)
+        yield from items
+
+    monkeypatch.setattr(evaluations, "in_steps", wait)
+    with ThreadPoolExecutor(12) as threads:
+        batches = [threads.submit(point.answer, "evaluations", body) for _ in range(12)]
+        assert begun.wait(60)
+        assert point.decision(question("ann", 1))
+        go_on.set()
+        assert {len(batched.result()["evaluations"]) for batched in batches} == {9}
 
 
 # --- callers -----------------------------------------------------------------------------------------------------

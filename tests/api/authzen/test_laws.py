@@ -17,10 +17,10 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
+from iam_guard.store.policies.stored_principals import ANY_SESSION
 from iam_guard.store.seed import apply_seed, load_seed_text
-from iam_guard.store.stored_principals import ANY_SESSION
 from tests.api.authzen.conftest import ACME, GLOBEX, declare, document, policy, subject
 from tests.audit.list_sink import ListSink
 from tests.tables import table

@@ -11,9 +11,9 @@ import pytest
 from iam_guard.store.quotas import FIXED_QUOTAS, QUOTAS, effective_quotas
 from tests.api.conftest import Client, Running, refusal
 from tests.api.iam.certificate_parts import certificate_pem, private_pem, ssh_text
+from tests.api.iam.credentials.test_mfa_devices import enable, new_device
 from tests.api.iam.identity_parts import metadata
 from tests.api.iam.policy_parts import TRUST, allowing
-from tests.api.iam.test_mfa_devices import enable, new_device
 
 POLICY = allowing("docs:Read")
 ISSUER = "arn:aws:iam::111122223333:oidc-provider/issuer.example"
@@ -128,7 +128,7 @@ OWN_TESTS = {
     "access keys per root user": "test_root_key_quota_is_changed",
     "SCPs per root, unit or account": "tests/store/test_quotas.py",
     "RCPs per root, unit or account": "tests/store/test_quotas.py",
-    "jobs kept per account": "tests/api/iam/test_service_access.py",
+    "jobs kept per account": "tests/api/iam/account/test_service_access.py",
     "archive rules per analyzer": "tests/api/access_analyzer/test_changed_analyzer_quotas.py",
     "access previews per analyzer": "tests/api/access_analyzer/test_changed_analyzer_quotas.py",
     "policy generations per account and day": "tests/api/access_analyzer/test_changed_analyzer_quotas.py",

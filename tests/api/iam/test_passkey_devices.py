@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from iam_guard.store.records import Records
+from iam_guard.store.database.records import Records
 from iam_guard.store.schema import identities, login_profiles, passkeys
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_KEY, ROOT_KEY, Client, Running, refusal
-from tests.api.iam.test_mfa_devices import enable, new_device, serial_of
+from tests.api.iam.credentials.test_mfa_devices import enable, new_device, serial_of
 
 CREATED = 1_700_000_000
 SERIAL = f"arn:aws:iam::{ACCOUNT}:u2f/user/jane/passkey-1"

@@ -1,4 +1,4 @@
-"""The API within an application: `app.mount("/iam", aws_api(guard))`, with a guard around it (design 4.2)."""
+"""The API within an application: `app.mount("/iam", aws_api(guard))`, with a guard around it."""
 
 from __future__ import annotations
 

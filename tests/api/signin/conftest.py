@@ -14,9 +14,8 @@ from botocore.config import Config
 
 from iam_guard import Guard, Service
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.stored_passwords import set_password
 from iam_guard.console.sign_in_pages import beside_api
 from iam_guard.factory import guard_on
 from iam_guard.model.credential import BrowserSession
@@ -26,7 +25,9 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.api.signin.tool import Tool
+from tests.passwords import set_password
 from tests.serving import serving
+from tests.signed_in import issue_session
 
 ACME, GLOBEX = "111122223333", "444455556666"
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple entirely"
@@ -115,10 +116,8 @@ class Office:
 
     def browser(self, name: str | None = "ada", mfa_at: datetime | None = None) -> BrowserSession:
         """Return a browser session of a person."""
-        issue = self.guard.people.browser_sessions.issue
-        return issue(self.person(name), methods=["password"], mfa_at=mfa_at, address="192.0.2.7", user_agent="Firefox")[
-            1
-        ]
+        terms = {"mfa_at": mfa_at, "address": "192.0.2.7", "user_agent": "Firefox"}
+        return issue_session(self.guard, self.person(name), **terms)[1]
 
     def tool(self, **parts: Any) -> Tool:
         return Tool(self.url, **parts)

@@ -15,7 +15,7 @@ import pytest
 import requests
 from starlette.testclient import TestClient
 
-from iam_guard.authn.people.tool_sessions import CROSS_DEVICE, SAME_DEVICE
+from iam_guard.authn.people.sessions.tool_sessions import CROSS_DEVICE, SAME_DEVICE
 from tests.api.signin.conftest import ACME, ADMIN_KEY, PASSWORD, Office
 from tests.api.signin.test_tokens import CODE_EXPIRED, INVALID, TOKEN_EXPIRED, error_of
 from tests.api.signin.tool import Tool

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from iam_guard.authn.people.federated_sessions import FederatedSignIn
-from iam_guard.authn.people.role_switch import TypedRole
-from iam_guard.authn.people.stored_passwords import delete_password
+from iam_guard.authn.people.passwords.stored_passwords import delete_password
+from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
+from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.errors import AccessDenied
 from iam_guard.model.credential import BrowserSession, Session
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import identities, inline_policies, login_profiles, password_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.conftest import refusal
-from tests.api.signin.conftest import ACME, ADMIN_KEY, CALL, NEW_PASSWORD, SEED, Office
-from tests.api.signin.test_tokens import CHANGED, NOT_ALLOWED, TOKEN_EXPIRED, error_of
+from tests.api.signin.conftest import ACME, ADMIN_KEY, CALL, GLOBEX, NEW_PASSWORD, SEED, Office
+from tests.api.signin.test_tokens import CHANGED, CODE_EXPIRED, NOT_ALLOWED, TOKEN_EXPIRED, error_of
 from tests.tables import table
 
 
@@ -214,7 +214,7 @@ def test_revoked_session_keeps_its_last_credentials(office: Office) -> None:
 def federated(office: Office, principal: Principal, **terms: Any) -> BrowserSession:
     """Return a browser session without a stored person."""
     session = Session("", "", principal, office.now(), office.now() + timedelta(hours=1), **terms)
-    sign_in = FederatedSignIn(session=session, method="credentials", provider=None)
+    sign_in = FederatedSignIn(session=session, method="credentials", provider=None, evidence=())
     return office.guard.people.federated_sessions.sign_in(sign_in, CALL).session
 
 
@@ -292,3 +292,25 @@ def test_session_of_a_tool_goes_on_after_its_account_was_resumed(office: Office,
     office.guard.accounts.resume(ACME)
     assert tool.refresh(got["refreshToken"]).status_code == 200
     assert sts.get_caller_identity()["Account"] == ACME
+
+
+def test_administrator_who_ends_all_sessions_ends_tools(office: Office) -> None:
+    """Of one person, in a role too, or of the account; codes that were not redeemed as well."""
+    ada, own = office.signed_in("ada")
+    cleo, other = office.signed_in("cleo")
+    in_role, role = office.tool(), office.guard.people.role_switch
+    browser = office.browser("ada")
+    switched = role.switch(browser, TypedRole("acme", "team/auditor"), CALL).session
+    unused = office.code(in_role, switched)
+    sessions = office.guard.people.account_sessions
+    sessions.end_all(ACME, office.person("ada"))
+    assert error_of(ada.refresh(own["refreshToken"])) == TOKEN_EXPIRED
+    assert error_of(in_role.redeem(unused)) == CODE_EXPIRED
+    assert cleo.refresh(other["refreshToken"]).status_code == 200
+    sessions.end_all(GLOBEX)
+    code = office.code(waiting := office.tool(), office.browser("cleo"))
+    sessions.end_all(ACME)
+    assert error_of(cleo.refresh(other["refreshToken"])) == TOKEN_EXPIRED
+    assert error_of(waiting.redeem(code)) == CODE_EXPIRED
+    ends = [record["requestParameters"] for record in office.records("EndBrowserSessions")]
+    assert [end.get("endedTools") for end in ends] == [2, None, 2]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from iam_guard.authn.people.sessions import tool_sessions
+from iam_guard.store.database.records import MAX_PURGED, Records, Table
+from iam_guard.store.schema import tool_sessions as rows
 from tests.api.conftest import refusal
 from tests.api.signin.conftest import ACME, ADMIN_KEY, GLOBEX, OTHER_KEY, Office
 from tests.api.signin.test_tokens import TOKEN_EXPIRED, error_of
@@ -50,6 +54,48 @@ def test_pages_of_sessions_show_each_once(office: Office) -> None:
     found = [item["sessionArn"] for page in pages for item in page["items"]]
     assert len(pages) == 3
     assert len(found) == len({*found}) == 5
+
+
+def test_further_session_ends_the_oldest(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its person only."""
+    monkeypatch.setattr(tool_sessions, "MAX_SESSIONS", 3)
+    others = own_arn(office, office.signed_in(None)[1])
+    signin = office.client("signin", ADMIN_KEY)
+    for _ in range(5):
+        office.signed_in()
+        office.pass_time(seconds=1)
+    listed = signin.list_sessions(principalArn=ALL)["items"]
+    live = [item["sessionArn"] for item in listed if item["status"] == "ACTIVE"]
+    assert len(live) == 4
+    assert others in live
+    revoked = [item["issuedAt"] for item in listed if item["status"] == "REVOKED"]
+    assert len(revoked) == 2
+    assert max(revoked) < min(item["issuedAt"] for item in listed if item["sessionArn"] in {*live} - {others})
+
+
+def test_approval_reads_no_revoked_sessions(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person can make thousands in a day."""
+    office.signed_in()
+    with office.store.write_transaction() as records:
+        [row] = records.all(rows)
+        names = {"id": lambda number: f"id{number}", "code_digest": str, "revoked": lambda _: 1}
+        made = [{**row, **{name: value(number) for name, value in names.items()}} for number in range(2_000)]
+        records.insert_all(rows, made, ())
+    read: list[int] = []
+
+    def counting(method: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        def count(records: Records, table: Table, **more: Any) -> list[Any]:
+            found = method(records, table, **more)
+            read.extend([len(found)] if table is rows else [])
+            return found
+
+        return count
+
+    for name in ("all", "page"):
+        monkeypatch.setattr(Records, name, counting(getattr(Records, name)))
+    office.code(office.tool())
+    assert sum(read) <= MAX_PURGED + 2
+    assert read
 
 
 def test_unredeemed_code_is_no_session(office: Office) -> None:

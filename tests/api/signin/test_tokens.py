@@ -7,7 +7,7 @@ import hmac
 import json
 from typing import Any
 
-from iam_guard.authn.people.tool_sessions import CODE_SECONDS, MAX_SECONDS
+from iam_guard.authn.people.sessions.tool_sessions import CODE_SECONDS, MAX_SECONDS
 from tests.api.signin.conftest import ACME, Office
 
 ADA = f"arn:aws:iam::{ACME}:user/ada"

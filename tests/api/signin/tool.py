@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from iam_guard.authn.people.tool_sessions import SAME_DEVICE, ToolRequest
+from iam_guard.authn.people.sessions.tool_sessions import SAME_DEVICE, ToolRequest
 
 CALLBACK = "http://127.0.0.1:41234/oauth/callback"
 

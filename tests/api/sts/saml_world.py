@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
-from iam_guard.authn.assertion_verifier import AWS_RECIPIENT
+from iam_guard.authn.tokens.assertion_verifier import AWS_RECIPIENT
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
@@ -33,7 +33,13 @@ from tests.serving import serving
 AWS = "https://aws.amazon.com/SAML/Attributes/"
 NAME = "company"
 ARN = role_arn("deploy")
-SETTINGS = Settings(saml_recipients=(RECIPIENT, AWS_RECIPIENT))
+REGIONAL_RECIPIENTS = (
+    "https://eu-central-1.signin.aws.amazon.com/saml",
+    "https://us-gov-west-1.signin.aws.amazon.com/saml",
+    "https://us-east-1.signin.aws.amazon.com/saml/acs/SAMLSP5QPS3OYDB6",
+)
+"""AWS's of a region, and of a provider that encrypts its assertions."""
+SETTINGS = Settings(saml_recipients=(RECIPIENT, AWS_RECIPIENT, *REGIONAL_RECIPIENTS))
 _NUMBERS = count()
 
 

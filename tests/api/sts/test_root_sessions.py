@@ -10,8 +10,8 @@ import pytest
 
 from iam_guard.model.request import Resource
 from iam_guard.policy.parser import parse
-from iam_guard.store.builtin import MANAGED
-from iam_guard.store.task_policies import TASK_POLICIES
+from iam_guard.store.policies.builtin import MANAGED
+from iam_guard.store.policies.task_policies import TASK_POLICIES
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, Client, Running, allow, refusal
 from tests.api.iam.organization_parts import THIRD_ACCOUNT, make_organization

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
-from iam_guard.authn.assertion_verifier import AWS_AUDIENCE, AWS_RECIPIENT
 from iam_guard.authn.federation.saml_identity import ATTRIBUTE_KEYS
+from iam_guard.authn.tokens.assertion_verifier import AWS_AUDIENCE, AWS_RECIPIENT
 from iam_guard.evaluation.matching.condition_keys import KEYS, is_multivalued
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, refusal
-from tests.api.sts.saml_world import ADA, ARN, World, provider_arn, trusting
+from tests.api.sts.saml_world import ADA, ARN, REGIONAL_RECIPIENTS, World, provider_arn, trusting
 from tests.api.sts.sts_parts import policy, role_arn, with_session
 from tests.authn.saml.identity_provider import RECIPIENT
 from tests.tables import table
@@ -172,6 +172,15 @@ TRUST: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], bool]] = 
         {"recipient": AWS_RECIPIENT, "audiences": (AWS_AUDIENCE,)},
         True,
     ),
+    **{
+        f"AWS's audience at {recipient}": (
+            trusting(StringEquals={"saml:aud": recipient}),
+            {},
+            {"recipient": recipient, "audiences": (AWS_AUDIENCE,)},
+            True,
+        )
+        for recipient in REGIONAL_RECIPIENTS
+    },
     "the issuer": (trusting(StringEquals={"saml:iss": "https://idp.example.com/saml"}), {}, {}, True),
     "the document": (trusting(StringEquals={"saml:doc": f"{ACCOUNT}/company"}), {}, {}, True),
     "another document": (trusting(StringEquals={"saml:doc": f"{ACCOUNT}/other"}), {}, {}, False),

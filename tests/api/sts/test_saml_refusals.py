@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from iam_guard.authn.assertion_verifier import AWS_AUDIENCE, AWS_RECIPIENT
+from iam_guard.authn.tokens.assertion_verifier import AWS_AUDIENCE, AWS_RECIPIENT
 from iam_guard.settings import Settings
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
-from iam_guard.authn.token_verifier import TokenVerifier
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store

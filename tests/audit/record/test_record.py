@@ -251,6 +251,20 @@ RECORDS |= {
         Principal.service("docs"),
         operator="root@web1",
     ),
+    "changed-for-caller": result_record(
+        CallResult(
+            action="iam-guard:ShareResource",
+            resource=DOCUMENT,
+            owner="111122223333",
+            parameters={"grantee": "444455556666", "actions": ["docs:GetDocument"]},
+            document=ChangedDocument(None, "1b" * 32),
+            epoch=44,
+        ),
+        CALL,
+        STAMP,
+        Principal.service("docs"),
+        caller=ALICE,
+    ),
 }
 
 RECORDS["permissions-asked"] = permission_query_record(
@@ -337,7 +351,7 @@ ALWAYS = {
 
 @table("name", RECORDS)
 def test_record_equals_its_golden_file(name: str) -> None:
-    """All members and values (design 4.4)."""
+    """All members and values."""
     assert json.loads(to_line(RECORDS[name])) == json.loads((GOLDEN / f"{name}.json").read_text())
 
 

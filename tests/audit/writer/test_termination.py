@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import importlib.util
 import os
@@ -26,6 +27,8 @@ from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.record.record_classes import ADMIN, READ, WRITE
 from iam_guard.audit.verify.shard import is_ended, shards_of
 from iam_guard.audit.verify.signing_keys import create_signing_key_file, key_ring, read_signing_keys
+from iam_guard.audit.writer.disk_reserve import Reserve
+from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.authn.api_key import format_key
 from iam_guard.settings import Settings
 from tests.audit.pipelines import ROOT, eventually, facts_in, gaps_in, ids_in, pipeline_in
@@ -331,3 +334,53 @@ def test_lifespan_end_signs_and_leaves_the_guard_open(tmp_path: Path) -> None:
             assert [is_ended(shard) for shard in shards_of(trail)] == [True] * (life * len(paths) + number)
     guard.close()
     assert gaps_in(trail) == []
+
+
+def test_pending_records_are_tried_again_until_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a full disk; then they are declared lost in the reserved space, and the shard is ended."""
+    pipeline = pipeline_in(tmp_path, SegmentLimits(reserve_bytes=8192))
+    assert pipeline.put(record(0), ADMIN)
+    attempts = 0
+    original = AppendFile.append
+
+    def append(file: AppendFile, data: bytes) -> None:
+        nonlocal attempts
+        if b"decision" in data:
+            attempts += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(file, data)
+
+    monkeypatch.setattr(AppendFile, "append", append)
+    monkeypatch.setattr(Reserve, "allocate", lambda *_: False)
+    assert all(pipeline.put(record(number), WRITE) for number in range(1, 8))
+    eventually(lambda: attempts)
+    assert not pipeline.end_shard(1.0, is_terminating=True)
+    assert "7 audit records are lost because the trail cannot be written" in caplog.text
+    assert [(gap["reason"], gap.get("lost")) for gap in gaps_in(tmp_path)] == [("DiskFull", None), ("NotRecorded", 7)]
+    assert is_ended(shards_of(tmp_path)[0])
+    assert pipeline.usage().dropped == 7
+    monkeypatch.undo()
+    assert pipeline.put(record(8), ADMIN)
+    pipeline.close()
+    assert ids_in(tmp_path) == ["id-0", "id-8"]
+
+
+def test_disk_that_is_freed_in_time_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of the termination are used, although the first attempt fails."""
+    pipeline = pipeline_in(tmp_path)
+    assert pipeline.put(record(0), ADMIN)
+    original, failures = AppendFile.append, iter(range(3))
+
+    def append(file: AppendFile, data: bytes) -> None:
+        if b"decision" in data and next(failures, None) is not None:
+            raise OSError(errno.EIO, "Input/output error")
+        original(file, data)
+
+    monkeypatch.setattr(AppendFile, "append", append)
+    assert all(pipeline.put(record(number), WRITE) for number in range(1, 4))
+    assert pipeline.end_shard(60.0, is_terminating=True)
+    assert ids_in(tmp_path) == [f"id-{number}" for number in range(4)]
+    assert gaps_in(tmp_path) == []
+    pipeline.close()

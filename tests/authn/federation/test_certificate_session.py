@@ -18,7 +18,7 @@ from cryptography import x509
 
 from iam_guard import Guard, Principal, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.client_certificate import read_client_certificate
+from iam_guard.authn.certificates.client_certificate import read_client_certificate
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.cli import main
@@ -361,7 +361,9 @@ def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest
     caller = cold.who()
     for name in ("certificate_trust", "read_transaction", "epoch", "account", "principal", "resource"):
         monkeypatch.setattr(harness.store, name, lambda *_: pytest.fail("decisions the store"))
-    monkeypatch.setattr("iam_guard.authn.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified"))
+    monkeypatch.setattr(
+        "iam_guard.authn.certificates.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified")
+    )
     assert cold.who() is caller
     assert guard._authenticators._certificates.is_cached(_credential(), None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from iam_guard.api.operation import OperationRequest, Permission, run
 from iam_guard.api.sts.operations import STS
-from iam_guard.authn.people.federated_sessions import FederatedSignIn
+from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
 from iam_guard.model.credential import BrowserSession, Session
 from iam_guard.model.principal import Credential, Issued, Principal
 from iam_guard.store.schema import access_keys, identities
@@ -80,7 +80,7 @@ class FederatedWorld(World):
 
     def enter(self, session: Session, **terms: Any) -> BrowserSession:
         """Return a new browser session of a session."""
-        asked = {"method": "credentials", "provider": None, **terms}
+        asked = {"method": "credentials", "provider": None, "evidence": (), **terms}
         return self.guard.people.federated_sessions.sign_in(FederatedSignIn(session=session, **asked), CALL).session
 
     def in_role(self, **terms: Any) -> BrowserSession:

@@ -9,23 +9,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from iam_guard import Guard
-from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.own_credentials import EnabledDevice, OwnCredentials
-from iam_guard.authn.people.passkey_challenges import Kind, RelyingParty
-from iam_guard.authn.people.passkey_steps import NewPasskey, PasskeySteps
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.session_steps import SignedIn
-from iam_guard.authn.people.stored_passwords import set_password
+from iam_guard.authn.people.second_factors.passkey_challenges import Kind, RelyingParty
+from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey, PasskeySteps
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.session_steps import SignedIn
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
+from iam_guard.model.result import NoChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
+from iam_guard.store.database.records import Row
 from iam_guard.store.open_store import init_store
-from iam_guard.store.records import Row
 from iam_guard.store.schema import passkeys
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode
+from tests.passwords import set_password
+from tests.signed_in import issue_session
 
 ACCOUNT, OTHER_ACCOUNT, PASSWORD = "111122223333", "444455556666", "correct horse battery"
 SEED = f"""
@@ -52,7 +54,7 @@ class World:
         self.guard.clock = lambda: self.now
         self.events: list[SignInEvent] = []
         steps = replace(self.guard.people.passkeys._steps, audit=lambda event, _: self.events.append(event))
-        self.steps, self.own = PasskeySteps(steps), OwnCredentials(steps)
+        self.steps, self.own = PasskeySteps(steps), OwnCredentials(steps, NoChangeRecorder())
         people = [(ACCOUNT, "ada"), (ACCOUNT, "bob"), (OTHER_ACCOUNT, "eve")]
         with store.write_transaction() as records:
             found = {name: find_person(records, "aws", account=account, name=name) for account, name in people}
@@ -66,10 +68,7 @@ class World:
 
     def session(self, name: str = "ada", *, mfa: bool = True, task: str | None = None) -> BrowserSession:
         """Return a session of a person, as if it had just signed in."""
-        mfa_at = self.now if mfa else None
-        return self.guard.people.browser_sessions.issue(
-            self.people[name], methods=("password",), mfa_at=mfa_at, address="", user_agent="", task=task
-        )[1]
+        return issue_session(self.guard, self.people[name], mfa_at=self.now if mfa else None, task=task)[1]
 
     def add(self, name: str = "ada", kind: Kind = "passkey", **changed: Any) -> Key:
         """Add a key to a person."""

@@ -10,9 +10,9 @@ from typing import Any
 from iam_guard import Guard
 from iam_guard.api.operation import OperationRequest, Permission, run
 from iam_guard.api.sts.operations import STS
-from iam_guard.authn.people.browser_sessions import BrowserSession
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.role_switch import TypedRole
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.factory import guard_on
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
@@ -20,7 +20,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
-from tests.signed_in import give_password
+from tests.signed_in import give_password, issue_session
 
 ACME, UMBRELLA = "111122223333", "444455556666"
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -102,8 +102,8 @@ class World:
         return found
 
     def sign_in(self, name: str = "ada", **more: Any) -> BrowserSession:
-        terms = {"methods": ["password"], "mfa_at": None, "address": "192.0.2.1", "user_agent": "Browser/1", **more}
-        return self.guard.people.browser_sessions.issue(self.person(name), **terms)[1]
+        terms = {"address": "192.0.2.1", "user_agent": "Browser/1", **more}
+        return issue_session(self.guard, self.person(name), **terms)[1]
 
     def switch(self, session: BrowserSession, typed: TypedRole = SUPPORT) -> BrowserSession:
         signed_in = self.guard.people.role_switch.switch(session, typed, CALL, to="/documents/7")

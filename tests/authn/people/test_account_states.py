@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from iam_guard import Guard
-from iam_guard.authn.people import own_credentials
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.passwords import PasswordHasher
-from iam_guard.authn.people.sign_in import SignIn, Typed
-from iam_guard.authn.people.stored_passwords import set_password
-from iam_guard.authn.people.tool_sessions import SAME_DEVICE, ToolRequest
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.tool_sessions import SAME_DEVICE, ToolRequest
+from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import AccessDenied, AccountNotActive
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
@@ -26,9 +24,10 @@ from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import browser_sessions, federated_sessions, login_profiles, tool_sessions
 from tests.authn.people.federated_parts import FederatedWorld, users
 from tests.authn.people.role_parts import ACME, CALL, SUPPORT, UMBRELLA, policy
-from tests.authn.people.test_admission import PASSWORD, PATHS
+from tests.authn.people.test_admission import PASSWORD, PATHS, accept_codes
 from tests.authn.people.test_admission import World as PersonWorld
 from tests.authn.people.test_admission import world as person_world  # noqa: F401  a fixture
+from tests.passwords import set_password
 
 ALLOWED = users(inline={"All": policy("Allow", "*")})
 
@@ -125,8 +124,7 @@ def test_no_step_gives_a_session(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not even with a session that a request found just before, or with codes that are right."""
-    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
-    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    accept_codes(person_world, monkeypatch)
     with person_world.guard.store.read_transaction() as records:
         before = {row["id"] for row in records.all(browser_sessions)}
     getattr(person_world.guard.accounts, change)(person_world.person.account)

@@ -17,27 +17,32 @@ from typing import Any, get_args
 import pytest
 
 from iam_guard import Guard
-from iam_guard.authn.people import failed_attempts as attempts
-from iam_guard.authn.people import own_credentials, recovery_codes, sign_in
-from iam_guard.authn.people.browser_sessions import BrowserSession
-from iam_guard.authn.people.factors import FactorUse
+from iam_guard.authn.people import own_credentials, sign_in
 from iam_guard.authn.people.own_credentials import EnabledDevice
-from iam_guard.authn.people.passkey_challenges import RelyingParty
-from iam_guard.authn.people.passkey_steps import NewPasskey
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords import failed_attempts as attempts
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.stored_passwords import delete_password
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.authn.people.role_switch import TypedRole
+from iam_guard.authn.people.second_factors.factors import FactorUse
+from iam_guard.authn.people.second_factors.passkey_challenges import RelyingParty
+from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey
+from iam_guard.authn.people.second_factors.passkeys import passkey_evidence
+from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
+from iam_guard.authn.people.sessions.role_switch import TypedRole
+from iam_guard.authn.people.sessions.session_steps import SessionSteps
 from iam_guard.authn.people.sign_in import SignIn, Typed
-from iam_guard.authn.people.stored_passwords import delete_password, set_password
-from iam_guard.errors import IamGuardError
+from iam_guard.authn.people.verified_steps import VerifiedStep
+from iam_guard.errors import DecisionUnavailable, IamGuardError
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
+from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
+from iam_guard.store.database.records import Records
 from iam_guard.store.open_store import init_store
-from iam_guard.store.records import Records
-from iam_guard.store.schema import accounts, browser_sessions, identities, password_policies, sign_in_failures
+from iam_guard.store.schema import accounts, browser_sessions, identities, passkeys, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import Key
+from tests.passwords import set_password
 
 ROOT = Path(sign_in.__file__).parents[2]
 ACCOUNT, PASSWORD, NEW_PASSWORD = "111122223333", "correct horse battery", "another staple entirely"
@@ -70,7 +75,6 @@ class World:
             assert person is not None
             self.person: Person = person
             assert set_password(records, hasher, person, PASSWORD, 0) is None
-            self.recovery = recovery_codes.replace_codes(records, person, 0)
         self.session: BrowserSession = self.sign_in()
         in_role = guard.people.role_switch.switch(self.sign_in(), AUDITOR, CALL)
         assert in_role is not None
@@ -82,9 +86,12 @@ class World:
         answer = key.create(guard.people.passkeys.creation_options(strong, PARTY, "passkey"))
         added = guard.people.passkeys.add(strong, PARTY, NewPasskey("passkey", "laptop", answer), CALL)
         assert isinstance(added, EnabledDevice)
-        self.session = added.signed_in.session
+        self.session, self.recovery = added.signed_in.session, added.recovery_codes
         self.alone = key.get(guard.people.passkeys.sign_in_options(PARTY, "form"))
         self.second = key.get(guard.people.passkeys.factor_options(self.session, PARTY))
+        with guard.store.read_transaction() as records:
+            [row] = records.all(passkeys)
+        self.evidence = passkey_evidence(row)
         self.another = Key().create(guard.people.passkeys.creation_options(self.session, PARTY, "passkey"))
 
     def sign_in(self) -> BrowserSession:
@@ -102,13 +109,13 @@ PATHS: dict[str, Callable[[World], Any]] = {
     "switch": lambda w: w.people.role_switch.switch(w.session, AUDITOR, CALL),
     "leave": lambda w: w.people.role_switch.leave(w.in_role, CALL),
     "with_factor": lambda w: w.people.sign_in.with_factor(
-        w.session, CALL, "code", "totp", lambda *_: FactorUse(True, {"MFAIdentifier": "device"})
+        w.session, CALL, "code", "totp", lambda *_: FactorUse(w.evidence, {"MFAIdentifier": "device"})
     ),
     "sign_in": lambda w: w.people.passkeys.sign_in(PARTY, "form", w.alone, CALL),
     "with_passkey": lambda w: w.people.passkeys.with_passkey(w.session, PARTY, w.second, CALL),
     "add": lambda w: w.people.passkeys.add(w.session, PARTY, NewPasskey("passkey", "phone", w.another), CALL),
     "issue": lambda w: w.people.browser_sessions.issue(
-        w.person, methods=("passkey",), mfa_at=NOON, address="", user_agent=""
+        VerifiedStep(w.person, w.evidence), methods=("passkey",), mfa_at=NOON, address="", user_agent=""
     ),
 }
 
@@ -119,6 +126,13 @@ def delete_user(records: Records, person: Person) -> None:
 
 def delete_account(records: Records, person: Person) -> None:
     records.delete(accounts, id=person.account)
+
+
+def accept_codes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every code be right: it was checked before what each test changes."""
+    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: world.evidence)
+    monkeypatch.setattr(SignIn, "_use_code", lambda *_: {"serial": "device"})
+    monkeypatch.setattr(sign_in, "device_evidence", lambda _: world.evidence)
 
 
 @pytest.fixture
@@ -136,8 +150,7 @@ def test_person_who_may_not_sign_in_gets_no_session(
     world: World, path: str, end: Callable[[Records, Person], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even with a session that a request found just before, or with codes that are right."""
-    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
-    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    accept_codes(world, monkeypatch)
     with world.guard.store.write_transaction() as records:
         end(records, world.person)
     with suppress(IamGuardError):  # refused, or without result
@@ -170,8 +183,7 @@ def test_person_who_is_locked_out_gets_no_session(
     world: World, lock: Callable[[Records, Person], None], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its sessions go on, but no other one begins."""
-    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
-    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    accept_codes(world, monkeypatch)
     with world.guard.store.write_transaction() as records:
         lock(records, world.person)
     with suppress(IamGuardError):
@@ -188,8 +200,7 @@ def test_session_that_was_ended_meanwhile_is_followed_by_none(
     world: World, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This process has found it before it read that."""
-    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
-    monkeypatch.setattr(SignIn, "_use_code", lambda *_: "device")
+    accept_codes(world, monkeypatch)
     with world.guard.store.write_transaction() as records:
         records.delete(browser_sessions, id=[world.session.id, world.in_role.id])
     assert not hasattr(PATHS[path](world), "session")
@@ -198,9 +209,23 @@ def test_session_that_was_ended_meanwhile_is_followed_by_none(
     assert world.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
 
 
+def test_session_that_cannot_be_recorded_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its token was not returned yet."""
+
+    def record(_: SessionSteps, event: SignInEvent, call: Call) -> None:
+        if event.name == "ConsoleLogin":
+            raise DecisionUnavailable("the trail is full")
+
+    monkeypatch.setattr(SessionSteps, "record", record)
+    with pytest.raises(DecisionUnavailable):
+        PATHS["sign_in"](world)
+    with world.guard.store.read_transaction() as records:
+        assert {row["id"] for row in records.all(browser_sessions)} == {world.session.id, world.in_role.id}
+
+
 def test_session_with_a_task_enables_no_device(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a password alone would replace the second factor that is asked for."""
-    monkeypatch.setattr(own_credentials, "enable_device", lambda *_: True)
+    accept_codes(world, monkeypatch)
     for task in ("factor", "password"):
         session = replace(world.session, task=task)
         assert world.people.own_credentials.enable_device(session, world.device.serial, ("1", "2"), CALL) == "refused"
@@ -229,13 +254,13 @@ def test_reset_link_of_such_a_person_changes_nothing(world: World, end: Callable
 
 PEOPLE = "authn/people/"
 DECIDE = {
-    (f"{PEOPLE}browser_sessions.py", "issue"): "issue",
-    (f"{PEOPLE}browser_sessions.py", "switch"): "switch",
-    (f"{PEOPLE}federated_sessions.py", "_row"): "sign_in",
-    (f"{PEOPLE}federated_sessions.py", "sign_in"): "sign_in",
+    (f"{PEOPLE}sessions/browser_sessions.py", "issue"): "issue",
+    (f"{PEOPLE}sessions/browser_sessions.py", "switch"): "switch",
+    (f"{PEOPLE}sessions/federated_sessions.py", "_row"): "sign_in",
+    (f"{PEOPLE}sessions/federated_sessions.py", "sign_in"): "sign_in",
     (f"{PEOPLE}credential_sign_in.py", "_sealed"): "sign_in_token",
-    (f"{PEOPLE}tool_sessions.py", "_row"): "approve",
-    (f"{PEOPLE}tool_sessions.py", "approve"): "approve",
+    (f"{PEOPLE}sessions/tool_sessions.py", "_row"): "approve",
+    (f"{PEOPLE}sessions/tool_sessions.py", "approve"): "approve",
     ("api/signin/tokens.py", "_credentials"): "create_token",
 }
 """What inserts a session or seals a token of one -> the function of the same file that calls it, and asks first."""
@@ -247,20 +272,48 @@ SEALERS = {"seal_session", "write_session", "session_row"}
 
 def test_every_function_that_issues_a_session_asks_the_one_place() -> None:
     """The row of a session is inserted, and a session token sealed, by functions of this table only."""
-    functions: dict[tuple[str, str], list[ast.FunctionDef]] = {}
+    nodes, calls = functions_of_the_package()
+    issuing = {key for key, found in nodes.items() if any(issues_session(node) for node in found)}
+    assert issuing == DECIDE.keys() | SEALED_BY_STS
+    for (file, name), decider in DECIDE.items():
+        reached = reached_from((file, decider), calls)
+        assert (file, name) in reached
+        assert (f"{PEOPLE}sessions/session_admission.py", "may_have_session") in reached, (file, decider)
+
+
+STANDS_ON = {
+    ("sessions/browser_sessions.py", "issue"): ("verified_steps.py", "holds"),
+    ("sessions/federated_sessions.py", "sign_in"): ("verified_steps.py", "find_unchanged"),
+    ("sessions/tool_sessions.py", "approve"): ("sessions/tool_grants.py", "keeps_credentials"),
+    ("passwords/password_resets.py", "make_reset"): ("passwords/stored_passwords.py", "find_profile"),
+}
+"""What makes a session, code or link of people -> how it finds again what that stands on."""
+RESTS_ON_A_SESSION = (
+    (f"{PEOPLE}own_credentials.py", "enable_device"),
+    (f"{PEOPLE}second_factors/passkey_steps.py", "add"),
+)
+
+
+def test_every_session_code_and_link_rests_on_what_is_found_again() -> None:
+    """In the transaction that makes it; recovery codes come with a second factor, which a session adds."""
+    _, calls = functions_of_the_package()
+    for (file, name), (checking, check) in STANDS_ON.items():
+        assert (PEOPLE + checking, check) in reached_from((PEOPLE + file, name), calls), name
+    makers = {key for key, names in calls.items() if "codes_of_first_factor" in names}
+    assert makers == set(RESTS_ON_A_SESSION)
+    for maker in makers:
+        assert (f"{PEOPLE}sessions/session_steps.py", "was_ended") in reached_from(maker, calls), maker
+
+
+def functions_of_the_package() -> tuple[dict[tuple[str, str], list[ast.AST]], dict[tuple[str, str], set[str]]]:
+    """Return the nodes of each function by file and name, and what it calls."""
+    nodes: dict[tuple[str, str], list[ast.AST]] = {}
     for path in ROOT.rglob("*.py"):
         file = path.relative_to(ROOT).as_posix()
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef) and not file.startswith("store/"):
-                functions.setdefault((file, function.name), []).append(function)
-    nodes = {key: [node for one in found for node in ast.walk(one)] for key, found in functions.items()}
-    issuing = {key for key, found in nodes.items() if any(issues_session(node) for node in found)}
-    assert issuing == DECIDE.keys() | SEALED_BY_STS
-    calls = {key: {called(node) for node in found if isinstance(node, ast.Call)} for key, found in nodes.items()}
-    for (file, name), decider in DECIDE.items():
-        reached = reached_from((file, decider), calls)
-        assert (file, name) in reached
-        assert (f"{PEOPLE}session_admission.py", "may_have_session") in reached, (file, decider)
+                nodes.setdefault((file, function.name), []).extend(ast.walk(function))
+    return nodes, {key: {called(node) for node in found if isinstance(node, ast.Call)} for key, found in nodes.items()}
 
 
 def reached_from(start: tuple[str, str], calls: dict[tuple[str, str], set[str]]) -> set[tuple[str, str]]:
@@ -279,10 +332,29 @@ def reached_from(start: tuple[str, str], calls: dict[tuple[str, str], set[str]])
     return reached
 
 
+VERIFIERS = {
+    (f"{PEOPLE}sign_in.py", "with_password"),
+    (f"{PEOPLE}own_credentials.py", "change_password"),
+    (f"{PEOPLE}second_factors/passkey_steps.py", "sign_in"),
+    (f"{PEOPLE}sessions/session_steps.py", "go_on"),
+}
+"""What says that something was verified: right after the comparison, or with the evidence of a second factor."""
+
+
+def test_every_verified_step_is_made_by_a_function_that_verifies() -> None:
+    made = set()
+    for path in ROOT.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+            if isinstance(function, ast.FunctionDef) and any(called(call) == "VerifiedStep" for call in calls):
+                made.add((path.relative_to(ROOT).as_posix(), function.name))
+    assert made == VERIFIERS
+
+
 def test_every_function_that_gives_a_person_a_session_is_tested() -> None:
     """What calls one of those that insert its rows is in the table of paths, directly or by a helper."""
     calls: dict[str, set[str]] = {}
-    for path in Path(sign_in.__file__).parent.glob("*.py"):
+    for path in Path(sign_in.__file__).parent.rglob("*.py"):
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 found = {called(call) for call in ast.walk(function) if isinstance(call, ast.Call)}

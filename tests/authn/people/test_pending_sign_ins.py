@@ -12,12 +12,13 @@ import pytest
 from iam_guard import Guard
 from iam_guard.authn.people import pending_sign_ins as pending
 from iam_guard.authn.people.pending_sign_ins import MAX_AGE, MAX_TEXT, PendingSignIn
+from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import InvalidIdentityToken, ServerBusy, StoreUnavailable
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import pending_sign_ins
-from tests.authn.people.sign_on import ACME, SAML, add_identity_providers
+from tests.authn.people.sign_on_world import ACME, SAML, add_identity_providers
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 654_321, tzinfo=UTC)
 
@@ -58,7 +59,8 @@ def test_sign_in_is_found_for_five_minutes(world: World) -> None:
 
 def test_deleted_sign_in_is_not_found(world: World) -> None:
     token, other = (world.sign_ins.put("saml", world.provider, text) for text in ("one", "other"))
-    world.sign_ins.delete(token)
+    with world.guard.store.write_transaction() as records:
+        records.delete(pending_sign_ins, digest=token_digest(token))
     assert world.sign_ins.get(token) is None
     assert world.sign_ins.get(other) is not None
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from iam_guard import Guard
-from iam_guard.authn.people import role_switch
-from iam_guard.authn.people.browser_sessions import MAX_LABEL, BrowserSession
-from iam_guard.authn.people.passkey_challenges import RelyingParty
-from iam_guard.authn.people.passkey_steps import NewPasskey
-from iam_guard.authn.people.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.passwords.stored_passwords import delete_password
 from iam_guard.authn.people.person import owner_of, person_of
-from iam_guard.authn.people.role_switch import TypedRole
-from iam_guard.authn.people.stored_passwords import delete_password, set_password
+from iam_guard.authn.people.second_factors.passkey_challenges import RelyingParty
+from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey
+from iam_guard.authn.people.sessions import role_switch
+from iam_guard.authn.people.sessions.browser_sessions import MAX_LABEL, BrowserSession
+from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.errors import AccessDenied
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
+from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import fold
 from iam_guard.store.open_store import init_store
-from iam_guard.store.records import Records
 from iam_guard.store.schema import accounts, identities, inline_policies, login_profiles
 from tests.authn.people.role_parts import (
     ACME,
@@ -41,6 +41,7 @@ from tests.authn.people.role_parts import (
     World,
     policy,
 )
+from tests.passwords import set_password
 from tests.tables import table
 
 
@@ -217,9 +218,9 @@ def test_role_can_not_act_for_the_person(world: World, name: str) -> None:
 
 def test_every_use_of_a_session_for_its_person_is_tested() -> None:
     """The functions are found in the source."""
-    source = Path(role_switch.__file__).parent
-    uses = sum(path.read_text("utf-8").count("person_of(session)") for path in source.glob("*.py"))
-    owners = {path.name for path in source.glob("*.py") if "owner_of(session)" in path.read_text("utf-8")}
+    source = Path(role_switch.__file__).parents[1]
+    uses = sum(path.read_text("utf-8").count("person_of(session)") for path in source.rglob("*.py"))
+    owners = {path.name for path in source.rglob("*.py") if "owner_of(session)" in path.read_text("utf-8")}
     assert uses == 11  # those in the table, and `go_on` after a second factor; more need rows
     assert owners == {"browser_sessions.py", "person.py", "tool_sessions.py"}
 

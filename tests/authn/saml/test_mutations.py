@@ -20,7 +20,7 @@ from tests.authn.saml.valid_responses import RECEIVER, VALID, Valid, provider_of
 from tests.authn.saml.wrapping import MALLORY
 from tests.authn.saml.xml_signer import key_pair
 
-MUTANTS = int(os.environ.get("IAM_GUARD_TEST_SAML_MUTANTS", "2000" if os.environ.get("CI") else "200"))
+MUTANTS = int(os.environ.get("IAM_GUARD_TEST_SAML_MUTANTS", "500" if os.environ.get("CI") else "200"))
 """100,000 take some ten minutes."""
 FIRST = int(os.environ.get("IAM_GUARD_TEST_SAML_SEED", "1"))
 """The seed of the first mutant."""

@@ -26,6 +26,8 @@ OTHER_SITE = "app.example"
 """A host that is not this machine by its name, but is."""
 EXPECTED = (
     (r"Failed to load resource: .* status of 400", r"/signin/(?!style)"),  # a form was refused
+    (r"Failed to load resource: .* status of 403", r"/documents/"),  # a page was refused
+    (r"Failed to load resource: .* status of 404", r"/concealed/"),
     (r"Failed to load resource: .* status of 404", r"/favicon\.ico$"),  # the application has no icon
     (r"Cross-Origin-Opener-Policy header has been ignored", rf"^http://{OTHER_SITE}"),  # where no one signs in
     (r"Password forms should have .* username fields", r"/signin/reset\b"),  # a link does not say whose it is

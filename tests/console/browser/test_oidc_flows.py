@@ -121,6 +121,17 @@ def test_refusal_shows_no_reason(company: Company) -> None:
     company.check_accessibility()
 
 
+def test_address_to_register_is_shown(company: Company) -> None:
+    """Of a sign-on provider of an earlier store, whose provider does not name itself in its answers."""
+    visitor, entry = company.visitor, company.site.entry
+    company.site.share_redirect(entry)
+    company.provider.document = {"authorization_response_iss_parameter_supported": None}
+    visitor.open(f"/signin/oidc/start?provider={entry.id}")
+    assert visitor.alert == visitor.text["own_redirect"]
+    assert f"{company.url}/signin/oidc/callback/{entry.id}" in visitor.page.locator("main").inner_text()
+    company.check_accessibility()
+
+
 def test_link_of_another_site_needs_a_click(company: Company) -> None:
     """The page says where it leads; without it, a link could sign a browser in to an account of an attacker."""
     visitor, url = (

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 import pytest
 from starlette.routing import Route
 
-from iam_guard.authn.people.tool_sessions import SAME_DEVICE
+from iam_guard.authn.people.sessions.tool_sessions import SAME_DEVICE
+from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE
 from iam_guard.console.continue_pages import received_cookie
 from iam_guard.model.request import Call
-from tests.authn.people.sign_on import SAML, add_identity_providers
+from tests.authn.people.sign_on_world import SAML, add_identity_providers
 from tests.console.browser.chromium import OTHER_SITE, Authenticator, accessibility_violations
 from tests.console.browser.visitor import NewVisitor, Visitor
 from tests.console.company import OTHER, Company, attributes, role_arn
@@ -281,8 +282,23 @@ def sign_on_over(visitor: Visitor, site: Site) -> None:
     visitor.open("/signin/continue?pending=over")
 
 
+def session_over(visitor: Visitor, site: Site) -> None:
+    """A cookie whose session has ended."""
+    visitor.page.context.add_cookies([{"name": DEVELOPMENT_COOKIE, "value": "A" * 43, "url": visitor.url}])
+    visitor.open("/documents/7")
+
+
+def no_access(visitor: Visitor, site: Site) -> None:
+    signed_in(visitor, site, "bob")
+    visitor.open("/documents/7")
+
+
+def not_found(visitor: Visitor, site: Site) -> None:
+    visitor.open("/concealed/7")
+
+
 PAGES = {
-    "/": (user_form, root_form, refused, unencrypted),
+    "/": (user_form, root_form, refused, unencrypted, session_over),
     "/mfa": (code_form, refused_code, key_prompt),
     "/recovery": (recovery_form,),
     "/password": (password_form, forced_change, weak_password, not_allowed),
@@ -305,7 +321,10 @@ NO_PAGES = {"/style.css", "/passkeys.js", "/passkey", "/mfa/passkey", "/factors/
     "/saml/metadata",
 }
 """Files, and paths of forms that answer with the pages above: `test_passkeys` has their flows."""
-STATES = [pytest.param(path, state, id=state.__name__) for path, states in PAGES.items() for state in states]
+REFUSALS = {"/documents/7": no_access, "/concealed/7": not_found}
+"""Path of a guarded route -> what leads to the page that a browser gets instead of a problem document."""
+LEADS_TO = [(f"/signin{path}", state) for path, states in PAGES.items() for state in states]
+STATES = [pytest.param(path, state, id=state.__name__) for path, state in (*LEADS_TO, *REFUSALS.items())]
 
 
 def test_every_page_is_known(site: Site) -> None:
@@ -350,7 +369,7 @@ def test_page_is_accessible(new_visitor: NewVisitor, site: Site, path: str, stat
     visitor = new_visitor()
     page = visitor.page
     state(visitor, site)
-    assert visitor.path == f"/signin{path}"
+    assert visitor.path == path
     for scheme, width in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 800})

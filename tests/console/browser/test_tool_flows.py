@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
-from iam_guard.authn.people.tool_sessions import CROSS_DEVICE, SAME_DEVICE
+from iam_guard.authn.people.sessions.tool_sessions import CROSS_DEVICE, SAME_DEVICE
 from tests.api.signin.conftest import ACME, PASSWORD, Office
 from tests.api.signin.tool import Tool
 from tests.console.browser.chromium import accessibility_violations

@@ -33,8 +33,8 @@ from iam_guard.model.decision import Decision, Outcome, PolicyRef, PolicyType
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest, Call, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.cached_store import CachedStore
-from iam_guard.store.last_used_rows import Use
+from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.credentials.last_used_rows import Use
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.sql_store import SqlStore
 from tests.laws.fast_path.application import (

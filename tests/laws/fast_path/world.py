@@ -14,9 +14,9 @@ from iam_guard.errors import IamGuardError
 from iam_guard.model.account import AccountState
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.saving import validate_for_write
+from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import PREFIXES, random_id
-from iam_guard.store.principal_bindings import bind_principals
-from iam_guard.store.records import Records, Row
+from iam_guard.store.policies.principal_bindings import bind_principals
 from iam_guard.store.schema import (
     access_keys,
     accounts,

@@ -1,4 +1,4 @@
-"""The inventory of endpoints: every route is guarded, public, or reported (design 5)."""
+"""The inventory of endpoints: every route is guarded, public, or reported."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.session_cookie import COOKIE
+from iam_guard.authn.tokens.session_cookie import COOKIE
 from iam_guard.errors import StoreUnavailable
 from iam_guard.model.credential import BrowserSession
 from iam_guard.web import key_lookups

@@ -1,4 +1,4 @@
-"""The conversion of WSGI environs: the verified path is always the served one (design 5)."""
+"""The conversion of WSGI environs: the verified path is always the served one."""
 
 from __future__ import annotations
 

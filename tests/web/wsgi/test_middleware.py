@@ -1,4 +1,4 @@
-"""The guard of a WSGI application: who is allowed, how others are denied, what is recorded (design 4.5, 5)."""
+"""The guard of a WSGI application: who is allowed, how others are denied, what is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from iam_guard import Guard, GuardWsgiMiddleware, current_principal, open_guard
 from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.chunked import MIN_CHUNK_SIZE
+from iam_guard.authn.signatures.chunked import MIN_CHUNK_SIZE
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.refusal import Refusal
 from tests.conftest import ADA, RITA, SEED, Sign

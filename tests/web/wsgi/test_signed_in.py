@@ -12,9 +12,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from iam_guard import GuardWsgiMiddleware, current_principal, public
-from iam_guard.authn.session_cookie import COOKIE, clear_cookie
+from iam_guard.authn.tokens.session_cookie import COOKIE, clear_cookie
+from iam_guard.web.browser.sign_in_redirect import STEP_UP
 from iam_guard.web.call_context import current_call
-from iam_guard.web.sign_in_redirect import STEP_UP
 from iam_guard.web.wsgi.bridge import WsgiBridge
 from tests.signed_in import HOST, PAGE, RITA, SAME_ORIGIN, SignedIn, docs, signed_in
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iam_guard.analysis.lint.reference_index import KnownAction, KnownKey
 from iam_guard.analysis.lint.rules.key_relations import DEPRECATED, UNSUPPORTED, requires_value
 from iam_guard.analysis.lint.subject import Subject
+from iam_guard.analysis.reference.reference_index import KnownAction, KnownKey
 from iam_guard.evaluation.matching.condition_keys import row_of
 from iam_guard.evaluation.matching.referenced_keys import keys_of_resource
 from iam_guard.evaluation.matching.variables import variable_keys

@@ -72,7 +72,7 @@ def _is_about(statement: Statement, actions: Iterable[str]) -> bool:
 def _faults(subject: Subject, statement: Statement, mapping: ResourceMapping) -> Iterator[Fault]:
     found: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for dialect in DIALECTS:
-        for test, refusal in untranslated(subject.document, statement, mapping, dialect):
+        for test, refusal in untranslated(subject.document, statement, mapping, dialect, subject.reading.partition):
             steps: tuple[str, ...] = ("Resource" if statement.resources is not None else "NotResource",)
             if test is not None:
                 steps = ("Condition", test.operator, test.key)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iam_guard.analysis.lint.reference_index import KnownAction
 from iam_guard.analysis.lint.subject import Subject
+from iam_guard.analysis.reference.reference_index import KnownAction
 from iam_guard.evaluation.matching.pattern_coverage import intended_patterns
 from iam_guard.policy.document import Statement
 from iam_guard.policy.fault import Fault, place

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import attached_boundary, attached_policies, load_policy_source
+from iam_guard.api.iam.policies.attached_policies import attached_boundary, attached_policies, load_policy_source
 from iam_guard.api.iam.simulation.documents import read_for_keys, require_readable_size, stored_policies
 from iam_guard.evaluation.matching.referenced_keys import distinct_keys, keys_of_document
 from iam_guard.model.decision import PolicyType

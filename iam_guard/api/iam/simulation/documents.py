@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from iam_guard.api.iam.attached_policies import AttachedPolicy
+from iam_guard.api.iam.policies.attached_policies import AttachedPolicy
 from iam_guard.api.service_errors import PolicyEvaluation
 from iam_guard.errors import InvalidInput, PolicyError
 from iam_guard.evaluation.compiler import CompiledDocument, CompiledPolicy, compile_policy

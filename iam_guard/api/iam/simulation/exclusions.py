@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from iam_guard.api.iam.attached_policies import AttachedPolicy
 from iam_guard.api.iam.entities import parsed_arn
+from iam_guard.api.iam.policies.attached_policies import AttachedPolicy
 from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import Matcher, compile_glob
 from iam_guard.model.arn import is_account_id

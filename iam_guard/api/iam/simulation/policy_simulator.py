@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.iam.attached_policies import (
+from iam_guard.api.iam.policies.attached_policies import (
     attached_boundary,
     attached_policies,
     load_policy_source,
@@ -30,7 +30,7 @@ from iam_guard.api.paging import DEFAULT_ITEMS, page_of_positions
 from iam_guard.errors import InvalidInput, ValidationError
 from iam_guard.evaluation.compiler import CompiledPolicy
 from iam_guard.model.decision import PolicyType
-from iam_guard.store.records import Row
+from iam_guard.store.database.records import Row
 
 
 def simulate_custom_policy(call: ServiceCall, parameters: Input) -> Output:

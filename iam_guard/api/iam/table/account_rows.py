@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import (
+from iam_guard.api.iam import unsupported_operations
+from iam_guard.api.iam.account import (
     account_settings,
     account_summary,
     credential_report,
     organization_access,
     organization_features,
     service_access,
-    unsupported_operations,
 )
 from iam_guard.api.iam.authorization_targets import key_from_member, principal_target
 from iam_guard.api.operation import Operation

@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import (
-    access_keys,
-    login_profiles,
-    mfa_devices,
-    password_policy,
-    server_certificates,
-    service_credentials,
-    signing_certificates,
-    ssh_keys,
-)
 from iam_guard.api.iam.authorization_targets import (
     MFA_DEVICE,
     SERVER_CERTIFICATE,
@@ -23,9 +13,19 @@ from iam_guard.api.iam.authorization_targets import (
     path_target,
     rename_permission,
 )
-from iam_guard.api.iam.mfa_devices import device_owner_target
+from iam_guard.api.iam.credentials import (
+    access_keys,
+    login_profiles,
+    mfa_devices,
+    password_policy,
+    server_certificates,
+    service_credentials,
+    signing_certificates,
+    ssh_keys,
+)
+from iam_guard.api.iam.credentials.mfa_devices import device_owner_target
+from iam_guard.api.iam.credentials.user_credentials import change_operations, list_operation
 from iam_guard.api.iam.tags import create_operation, tag_operations
-from iam_guard.api.iam.user_credentials import change_operations, list_operation
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema
 
@@ -33,9 +33,11 @@ _SERVICE = service_credentials.service_of_credential
 
 ROWS: Mapping[str, Operation] = {
     # --- access keys and passwords
-    "ChangePassword": Operation(login_profiles.change_password, login_profiles.own_password_target),
+    "ChangePassword": Operation(
+        login_profiles.change_password, login_profiles.own_password_target, prepare=login_profiles.prepare_change
+    ),
     "CreateAccessKey": Operation(access_keys.create_access_key, USER),
-    "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER),
+    "CreateLoginProfile": Operation(login_profiles.create_login_profile, USER, prepare=login_profiles.prepare_first),
     "DeleteAccountPasswordPolicy": Operation(password_policy.delete_account_password_policy),
     "DeleteLoginProfile": Operation(login_profiles.delete_login_profile, USER),
     "GetAccessKeyLastUsed": Operation(access_keys.get_access_key_last_used, access_keys.owner_of_key, reads=True),
@@ -46,7 +48,7 @@ ROWS: Mapping[str, Operation] = {
     "ListAccessKeys": list_operation(access_keys.ACCESS_KEY, "AccessKeyMetadata"),
     **change_operations("AccessKey", access_keys.ACCESS_KEY),
     "UpdateAccountPasswordPolicy": Operation(password_policy.update_account_password_policy),
-    "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER),
+    "UpdateLoginProfile": Operation(login_profiles.update_login_profile, USER, prepare=login_profiles.prepare_update),
     # --- MFA devices
     "CreateVirtualMFADevice": create_operation(
         "MFADevice", mfa_devices.create_virtual_mfa_device, new_entity_target("mfa", "VirtualMFADeviceName")

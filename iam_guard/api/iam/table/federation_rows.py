@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iam_guard.api.iam import oidc_providers, saml_providers
 from iam_guard.api.iam.authorization_targets import arn_target, new_entity_target
-from iam_guard.api.iam.context_providers import requested_propagation_keys, stored_propagation_keys
-from iam_guard.api.iam.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
-from iam_guard.api.iam.saml_providers import find_saml_provider, load_saml_provider, requested_issuers, stored_issuers
+from iam_guard.api.iam.policies.context_providers import requested_propagation_keys, stored_propagation_keys
+from iam_guard.api.iam.providers import oidc_providers, saml_providers
+from iam_guard.api.iam.providers.oidc_providers import find_oidc_provider, load_oidc_provider, new_oidc_provider
+from iam_guard.api.iam.providers.saml_providers import (
+    find_saml_provider,
+    load_saml_provider,
+    requested_issuers,
+    stored_issuers,
+)
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Operation
 from iam_guard.store import schema

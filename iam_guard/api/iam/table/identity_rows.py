@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from iam_guard.api.iam import boundaries, groups, identities, instance_profiles, roles, service_linked_roles, users
+from iam_guard.api.iam import groups, identities, instance_profiles, roles, service_linked_roles, users
 from iam_guard.api.iam.authorization_targets import (
     GROUP,
     INSTANCE_PROFILE,
@@ -22,7 +22,8 @@ from iam_guard.api.iam.authorization_targets import (
 )
 from iam_guard.api.iam.entities import load_role, load_user
 from iam_guard.api.iam.output_members import describe_groups, describe_roles, describe_users
-from iam_guard.api.iam.policy_digests import boundary_digest, role_trust_digest
+from iam_guard.api.iam.policies import boundaries
+from iam_guard.api.iam.policies.policy_digests import boundary_digest, role_trust_digest
 from iam_guard.api.iam.service_linked_roles import linked_role, role_of_task
 from iam_guard.api.iam.tags import create_operation, tag_operations
 from iam_guard.api.operation import Digests, Operation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from iam_guard.api.iam import attachments, authorization_details, inline_policies, managed_policies, policy_versions
+from iam_guard.api.iam.account import authorization_details
 from iam_guard.api.iam.authorization_targets import (
     POLICY,
     POLICY_ARN,
@@ -15,8 +15,9 @@ from iam_guard.api.iam.authorization_targets import (
     path_target,
     principal_target,
 )
-from iam_guard.api.iam.granting_policies import list_policies_granting_service_access
-from iam_guard.api.iam.policy_digests import (
+from iam_guard.api.iam.policies import attachments, inline_policies, managed_policies, policy_versions
+from iam_guard.api.iam.policies.granting_policies import list_policies_granting_service_access
+from iam_guard.api.iam.policies.policy_digests import (
     attached_digest,
     created_digest,
     default_digest,

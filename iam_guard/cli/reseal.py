@@ -1,0 +1,59 @@
+"""`iam-guard reseal`: the last step of a rotation of sealing keys but one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+
+from iam_guard.cli.change_recording import recorded_store
+from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.progress import progress
+from iam_guard.model.result import CallResult
+from iam_guard.settings import load
+from iam_guard.store.database.time_limits import paced
+from iam_guard.store.open_store import accept_sealing_keys
+from iam_guard.store.sealed_values import ResealedBatch, resealed_batches
+
+
+@click.command()
+@click.option("--lost-keys", "are_lost", is_flag=True, help="Accept the sealing keys in place of the store's own.")
+@STORE
+@JSON
+def reseal(are_lost: bool, store: str, as_json: bool) -> None:
+    """Encrypt the store's secrets that have another key again with the first sealing key.
+
+    Run it once all processes have the new key first. Remove the old key when no credential, cookie or sealed text is
+    left that was made with it. Exit code 1 if a secret can't be decrypted, since its key is not among the sealing keys.
+    """
+    total = ResealedBatch()
+    if are_lost:
+        accept_sealing_keys(store, load())
+    with recorded_store(store) as (opened, change_recorder):
+        change_recorder.prepare()
+        with progress("resealing", unit="secrets") as advance:
+            for batch in paced(resealed_batches(opened)):
+                total.resealed += batch.resealed
+                total.unopened += batch.unopened
+                advance(batch.resealed.total())
+        if total.resealed:
+            change_recorder.record(CallResult(action="iam-guard:Reseal", parameters={"secrets": dict(total.resealed)}))
+    if as_json:
+        click.echo(json.dumps({"resealed": dict(total.resealed), "unopened": dict(total.unopened)}))
+    else:
+        _print(total)
+    if total.unopened:
+        raise SystemExit(1)
+
+
+def _print(total: ResealedBatch) -> None:
+    _print_lines(total.resealed, "encrypted again with the first key")
+    _print_lines(total.unopened, "left, since their key is not among the sealing keys")
+    if not total.resealed and not total.unopened:
+        click.echo("all secrets are encrypted with the first key")
+
+
+def _print_lines(counts: Counter[str], result: str) -> None:
+    for table, count in counts.items():
+        click.echo(f"{count:,} of {table.replace('_', ' ')}: {result}")
