@@ -52,7 +52,8 @@ def test_passkey_signs_in_alone_by_button_and_autofill(visitor: Visitor) -> None
     page.get_by_text(visitor.text["added"]).wait_for()
     sign_out(visitor)
     authenticator.wait_for_its_person(True)
-    visitor.open("/signin/?next=/documents/7")
+    with page.expect_response("**/signin/passkey"):  # autofill has its options, and waits for the person
+        visitor.open("/signin/?next=/documents/7")
     authenticator.send("setUserVerified", isUserVerified=False)
     authenticator.wait_for_its_person(False)
     visitor.click("passkey_sign_in")
