@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED: Mapping[str, str] = {
     "Operation": "an operation of a service model, and the row with its implementation",
     "Service": "a service of the application, and one of our own API; both are services in a policy",
+    "command": "every module of a command in `cli` has one; its group finds it by the name of the module",
     "connector": "every kind of sink has one; the table of kinds names the module",
-    "decide": "the command of `cli` and the function that it runs",
     "instant": "text -> instant in a policy, stored seconds -> instant in an output",
     "parse": "text -> value, of a policy and of an API key; used with the module's name",
     "read": "the function of a document and of the audit trail",

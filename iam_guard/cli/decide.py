@@ -10,7 +10,7 @@ from typing import cast
 
 import click
 
-from iam_guard.cli.gc_tuning import relaxed_gc
+from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.policy.grammar import shown
 from iam_guard.testing.case_answer import answer
 from iam_guard.testing.case_json import CaseDecoder, CaseEntry, Unreadable
@@ -19,7 +19,7 @@ from iam_guard.testing.case_lines import buffered_lines
 
 @click.command()
 @relaxed_gc()
-def decide() -> None:
+def command() -> None:
     """Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.
 
     Exit code 2 if a line is not a JSON object; the other lines are answered, too.

@@ -9,111 +9,61 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from iam_guard.errors import IamGuardError, SeedError, did_you_mean
 
-
-class CommandRow(NamedTuple):
-    """One command: its module in `iam_guard.cli` and name there, and the first sentence of its help."""
-
-    place: str
-    about: str
-
-
 COMMANDS = {
-    "init": CommandRow(
-        "store.init", "Create the store, the key that encrypts its secrets, and the key that signs the audit trail."
-    ),
-    "apply": CommandRow("store.apply", "Apply a seed FILE, so that the store contains what it declares."),
-    "reseal": CommandRow(
-        "reseal.reseal", "Encrypt the store's secrets that have another key again with the first sealing key."
-    ),
-    "account": CommandRow("account.account", "Create and list accounts, and set how their people sign in."),
-    "resource-policy": CommandRow(
-        "resource_policy.resource_policy",
-        "Put, get, delete and list the policies of an application's resources, and share resources.",
-    ),
-    "api-key": CommandRow(
-        "api_key.keys", "Create, list, activate, deactivate, rotate and delete API keys of users and roles."
-    ),
-    "revocation-list": CommandRow(
-        "revocation_list.revocation_list", "Import and list the certificate revocation lists of trust anchors."
-    ),
-    "serve": CommandRow(
-        "serve.serve", "Serve the AWS-compatible API, IAM, STS, IAM Access Analyzer and AWS Sign-In, on one endpoint."
-    ),
-    "routes": CommandRow(
-        "routes.routes",
-        "List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded.",
-    ),
-    "reference": CommandRow(
-        "references.reference",
-        "Write the service authorization reference of an application: actions, resource types, condition keys.",
-    ),
-    "lint": CommandRow(
-        "lint.lint", "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input."
-    ),
-    "check": CommandRow(
-        "check.check",
-        "Prove what policies allow: a proof, or a request that shows the opposite. Exit code 0 only if it is proved.",
-    ),
-    "analyze": CommandRow(
-        "analyze.analyze",
-        "Find access that a store allows: from outside, inside, unused, and paths to more. "
-        "Exit code 1 if there is any.",
-    ),
-    "who-can": CommandRow(
-        "access.who",
-        "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
-    ),
-    "what-can": CommandRow(
-        "access.what", "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources."
-    ),
-    "decide": CommandRow(
-        "decide.decide",
-        'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',
-    ),
-    "test": CommandRow(
-        "cases.test", "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`."
-    ),
-    "matrix": CommandRow(
-        "matrix.matrix",
-        "Show who may do what, as FILE describes, in several formats; compare it with an approved state.",
-    ),
-    "audit": CommandRow(
-        "audit.audit", "Verify the audit trail, prove and read its records, drop old ones, and replay its requests."
-    ),
-    "explain": CommandRow(
-        "cases.explain_case",
-        "Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.",
-    ),
-    "why": CommandRow(
-        "why.why",
-        "Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied.",
-    ),
+    "init": "Create the store, the key that encrypts its secrets, and the key that signs the audit trail.",
+    "apply": "Apply a seed FILE, so that the store contains what it declares.",
+    "reseal": "Encrypt the store's secrets that have another key again with the first sealing key.",
+    "account": "Create and list accounts, and set how their people sign in.",
+    "resource-policy": "Put, get, delete and list the policies of an application's resources, and share resources.",
+    "api-key": "Create, list, activate, deactivate, rotate and delete API keys of users and roles.",
+    "revocation-list": "Import and list the certificate revocation lists of trust anchors.",
+    "serve": "Serve the AWS-compatible API, IAM, STS, IAM Access Analyzer and AWS Sign-In, on one endpoint.",
+    "routes": "List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded.",
+    "reference": "Write the service authorization reference of an application: actions, resource types, condition "
+    "keys.",
+    "lint": "Check FILES for errors and risks: policies (JSON or YAML), seeds, cases; `-` is standard input.",
+    "check": "Prove what policies allow: a proof, or a request that shows the opposite. Exit code 0 only if it is "
+    "proved.",
+    "analyze": "Find access that a store allows: from outside, inside, unused, and paths to more. Exit code 1 if "
+    "there is any.",
+    "who-can": "List which principals can perform ACTION on RESOURCE (an ARN, `*`, or a pattern), and by which policy.",
+    "what-can": "List what PRINCIPAL (the ARN of a user, role or root user) can do, and on which resources.",
+    "decide": 'Read cases as JSON lines from standard input, write `{"id", "outcome"}` lines in the same order.',
+    "test": "Run the cases of FILES (JSON lines or YAML); print failures, then `N passed, N failed`.",
+    "matrix": "Show who may do what, as FILE describes, in several formats; compare it with an approved state.",
+    "audit": "Verify the audit trail, prove and read its records, drop old ones, and replay its requests.",
+    "explain": "Explain why a case of FILE (JSON, JSON lines or YAML; default standard input) is allowed or denied.",
+    "why": "Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports its commands on use, and reports our errors as a message with exit code 2."""
+    """A group that imports its commands on use, and reports our errors as a message with exit code 2.
 
-    def __init__(self, *, rows: Mapping[str, CommandRow], **attributes: Any) -> None:
-        super().__init__(**attributes)
+    `rows` has the name of each command, and the first sentence of its help. A command is `command` in the module of its
+    name in `package`.
+    """
+
+    def __init__(self, package: str, about: str, rows: Mapping[str, str], **attributes: Any) -> None:
+        super().__init__(help=about, **attributes)
+        self.package = package
         self.rows = rows
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        row = self.rows.get(cmd_name)
-        if row is None:
+        if cmd_name not in self.rows:
             return None
-        module, name = row.place.split(".")
-        command: click.Command = getattr(import_module(f"iam_guard.cli.{module}"), name)
+        command: click.Command = import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
+        command.name = cmd_name
         return command
 
     def resolve_command(
@@ -126,12 +76,12 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the name of a command without importing one."""
-        names = [CompletionItem(name, help=row.about) for name, row in self.rows.items() if name.startswith(incomplete)]
+        names = [CompletionItem(name, help=about) for name, about in self.rows.items() if name.startswith(incomplete)]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.about) for name, row in self.rows.items()])
+            formatter.write_dl(list(self.rows.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -148,10 +98,18 @@ def _report_errors(messages: Iterable[str]) -> int:
     return 2
 
 
-@click.group(cls=LazyGroup, rows=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="iam-guard")
 @click.pass_context
-def main(ctx: click.Context) -> None:
-    """Manage and evaluate access as AWS does for its own services, for any Python service."""
+def _choose_colours(ctx: click.Context) -> None:
     if os.environ.get("NO_COLOR"):
         ctx.color = False  # of every command; else click writes colours to a terminal only
+
+
+main = LazyGroup(
+    "iam_guard.cli",
+    "Manage and evaluate access as AWS does for its own services, for any Python service.",
+    COMMANDS,
+    name="iam-guard",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    callback=_choose_colours,
+)
+click.version_option(package_name="iam-guard")(main)

@@ -17,9 +17,9 @@ from iam_guard.analysis.lint.report import Filterable, as_json, file_findings, s
 from iam_guard.analysis.lint.rewriting import fix_file
 from iam_guard.analysis.lint.sources import LintedFile, read_sources, sources_of_text
 from iam_guard.analysis.sarif import github_commands
-from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import APP, REFERENCE, catalogues_of_app, joined_references
+from iam_guard.cli.kit.gc_tuning import relaxed_gc
+from iam_guard.cli.kit.progress import progress
+from iam_guard.cli.kit.reference_options import APP, REFERENCE, catalogues_of_app, joined_references
 from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.decision import PolicyType
@@ -68,7 +68,7 @@ _LEVELS = {level.lower().replace("_", "-"): level for level in SEVERITIES}
 @click.option("--unsafe-fixes", "unsafe", is_flag=True, help="Write also the fixes that change access; implies --fix.")
 @click.option("--json", "as_json_too", is_flag=True, help="Write JSON, like --format json.")
 @relaxed_gc()
-def lint(
+def command(
     files: tuple[Path, ...],
     type: str | None,
     app: str | None,

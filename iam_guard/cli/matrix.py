@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
-from iam_guard.cli.options import JSON, coloured
-from iam_guard.cli.progress import progress
-from iam_guard.cli.reference_options import known_references
+from iam_guard.cli.kit.commands import JSON
+from iam_guard.cli.kit.progress import progress
+from iam_guard.cli.kit.reference_options import known_references
+from iam_guard.cli.kit.terminal import coloured
 from iam_guard.errors import InvalidInput
 from iam_guard.factory import open_guard
 from iam_guard.testing.coverage.route_coverage import guarding_actions
@@ -46,7 +47,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--check", "approved", type=_FILE, help="List changes since this CSV was approved; exit code 1 if any.")
 @click.option("--approve", "approving", type=_FILE, help="Write the CSV that --check compares with.")
 @JSON
-def matrix(
+def command(
     file: Path,
     store: str | None,
     app: str | None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Iterator
 
 import click
 
-from iam_guard.cli.change_recording import recorded_store
-from iam_guard.cli.options import JSON, STORE
-from iam_guard.cli.progress import progress
+from iam_guard.cli.kit.change_recording import recorded_store
+from iam_guard.cli.kit.commands import STORE, Answer, answering
+from iam_guard.cli.kit.progress import progress
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load
 from iam_guard.store.database.time_limits import paced
@@ -20,8 +20,8 @@ from iam_guard.store.sealed_values import ResealedBatch, resealed_batches
 @click.command()
 @click.option("--lost-keys", "are_lost", is_flag=True, help="Accept the sealing keys in place of the store's own.")
 @STORE
-@JSON
-def reseal(are_lost: bool, store: str, as_json: bool) -> None:
+@answering
+def command(are_lost: bool, store: str) -> Answer:
     """Encrypt the store's secrets that have another key again with the first sealing key.
 
     Run it once all processes have the new key first. Remove the old key when no credential, cookie or sealed text is
@@ -39,21 +39,16 @@ def reseal(are_lost: bool, store: str, as_json: bool) -> None:
                 advance(batch.resealed.total())
         if total.resealed:
             change_recorder.record(CallResult(action="iam-guard:Reseal", parameters={"secrets": dict(total.resealed)}))
-    if as_json:
-        click.echo(json.dumps({"resealed": dict(total.resealed), "unopened": dict(total.unopened)}))
-    else:
-        _print(total)
-    if total.unopened:
-        raise SystemExit(1)
+    lines = [
+        *_lines(total.resealed, "encrypted again with the first key"),
+        *_lines(total.unopened, "left, since their key is not among the sealing keys"),
+    ]
+    return Answer(
+        {"resealed": dict(total.resealed), "unopened": dict(total.unopened)},
+        lines or "all secrets are encrypted with the first key",
+        exit_code=1 if total.unopened else 0,
+    )
 
 
-def _print(total: ResealedBatch) -> None:
-    _print_lines(total.resealed, "encrypted again with the first key")
-    _print_lines(total.unopened, "left, since their key is not among the sealing keys")
-    if not total.resealed and not total.unopened:
-        click.echo("all secrets are encrypted with the first key")
-
-
-def _print_lines(counts: Counter[str], result: str) -> None:
-    for table, count in counts.items():
-        click.echo(f"{count:,} of {table.replace('_', ' ')}: {result}")
+def _lines(counts: Counter[str], result: str) -> Iterator[str]:
+    return (f"{count:,} of {table.replace('_', ' ')}: {result}" for table, count in counts.items())

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from iam_guard.cli.options import JSON
+from iam_guard.cli.kit.commands import JSON
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.text_table import aligned
 from iam_guard.web.endpoints import Endpoint, check_handler_parameters
@@ -24,7 +24,7 @@ from iam_guard.web.route_maps.route_map_files import read_route_map
     help="Use this route map (YAML, or OpenAPI with `x-iam-action`); default: that of the application's guard.",
 )
 @JSON
-def routes(app: str, route_map: Path | None, as_json: bool) -> None:
+def command(app: str, route_map: Path | None, as_json: bool) -> None:
     """List the endpoints of APP (`module:app`) and what guards them; exit code 1 if one is unguarded."""
     loaded = load_app(app)
     endpoints = endpoints_of(loaded, None if route_map is None else read_route_map(route_map))

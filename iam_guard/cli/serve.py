@@ -22,9 +22,9 @@ from iam_guard.api.authzen.app import beside_authzen
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.api.protocol.dispatch import destination_of
 from iam_guard.api.protocol.reset import ResettableApi
-from iam_guard.cli.change_recording import change_recorder_of, seed_applied
-from iam_guard.cli.gc_tuning import relaxed_gc
-from iam_guard.cli.options import ACCOUNT_ID, STORE
+from iam_guard.cli.kit.change_recording import change_recorder_of, seed_applied
+from iam_guard.cli.kit.commands import ACCOUNT_ID, STORE
+from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.errors import ConfigurationError
 from iam_guard.factory import guard_on
 from iam_guard.guard.guard import Guard
@@ -88,7 +88,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 @click.option(
     "--allow-reset", is_flag=True, help="Allow `POST /-/reset` to restore the initial state (only for `sqlite://`)."
 )
-def serve(
+def command(
     store: str,
     seed: Path | None,
     host: str,

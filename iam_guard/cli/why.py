@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +16,8 @@ from iam_guard.audit.consumer.record_filter import action_of, member, principal_
 from iam_guard.audit.verify.shard import require_shards
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import refused_event
-from iam_guard.cli.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
-from iam_guard.cli.options import JSON, STORE
+from iam_guard.cli.kit.audit_sources import KEYS, NO_VERIFY, keys_for, records_of
+from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.errors import ConfigurationError, IamGuardError, InvalidInput
 from iam_guard.evaluation.explanation import Explanation
 from iam_guard.evaluation.matching.condition_keys import spelled
@@ -57,10 +55,8 @@ class Replayed(NamedTuple):
 @NO_VERIFY
 @KEYS
 @STORE
-@JSON
-def why(
-    request_id: str, source: Path | None, no_verify: bool, keys: tuple[str, ...], store: str, as_json: bool
-) -> None:
+@answering
+def command(request_id: str, source: Path | None, no_verify: bool, keys: tuple[str, ...], store: str) -> Answer:
     """Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied."""
     settings = load()
     trail = source or _configured(settings)
@@ -72,11 +68,9 @@ def why(
         raise click.UsageError(f"the trail has no record of `{shown(request_id)}`{unsigned}")
     answers = _replay_all(found, store, settings)
     rows = [(record, now, record.get("eventID") in refused) for record, now in zip(found, answers, strict=True)]
-    if as_json:
-        click.echo(json.dumps([_as_dict(*row) for row in rows]))
-    else:
-        click.echo("\n\n".join("\n".join(_lines(*row)) for row in rows))
-    sys.exit(1 if any(is_refused or member(record, "errorCode") for record, _, is_refused in rows) else 0)
+    is_denied = any(is_refused or member(record, "errorCode") for record, _, is_refused in rows)
+    text = "\n\n".join("\n".join(_lines(*row)) for row in rows)
+    return Answer([_as_dict(*row) for row in rows], text, exit_code=int(is_denied))
 
 
 def _configured(settings: Settings) -> Path:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from iam_guard.cli import analyze_report, progress, screenshot
+from iam_guard.cli.analyze import report, screenshot
 from iam_guard.cli.group import main
+from iam_guard.cli.kit import progress
 from tests.tables import table
 
 ACCOUNT, PARTNER = "111122223333", "444455556666"
@@ -105,7 +106,7 @@ class InHalfAYear(datetime):
 def test_unused_access_is_that_of_the_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The role exists for 180 days when the report is made."""
     store = database(tmp_path, own=OWN)
-    monkeypatch.setattr(analyze_report, "datetime", InHalfAYear)
+    monkeypatch.setattr(report, "datetime", InHalfAYear)
     done = run("report", "--store", store, "--html", tmp_path / "access.html")
     assert "1 principal has unused access: 1 role." in done.output
     assert "role/ops" in (tmp_path / "access.html").read_text(encoding="utf-8")
@@ -116,14 +117,14 @@ def test_unused_access_is_that_of_the_age(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_policy_that_is_not_analysed_is_an_error_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command says neither that there is access, nor that there is none."""
-    error = analyze_report.external_findings
+    error = report.external_findings
 
     def fail(resource: Any, zone: Any) -> Any:
         return [
             type(found)(resource.arn, "docs:document", ACCOUNT, error="too many") for found in error(resource, zone)
         ]
 
-    monkeypatch.setattr(analyze_report, "external_findings", fail)
+    monkeypatch.setattr(report, "external_findings", fail)
     done = run("report", "--store", seed(tmp_path, shared=SHARED), "--html", tmp_path / "access.html")
     assert done.exit_code == 2
     assert "1 resource could not be analysed" in done.output

@@ -19,7 +19,7 @@ from iam_guard.audit.consumer.record_filter import record_filter
 from iam_guard.audit.verify.shard import segments_of, shards_of
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli import main
-from iam_guard.cli.record_view import record_line
+from iam_guard.cli.audit.record_view import record_line
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import KEY, record, writer_in, written
 from tests.tables import table

@@ -32,7 +32,7 @@ VKEY = str(KEY.verifier)
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("iam_guard.cli.audit_ship.Shippers", partial(Shippers, pace=QUICK))
+    monkeypatch.setattr("iam_guard.cli.audit.ship.Shippers", partial(Shippers, pace=QUICK))
     return lambda *arguments: CliRunner().invoke(main, ["audit", "ship", *arguments])
 
 
@@ -201,7 +201,7 @@ def test_ship_follows_live_trail_until_signal(tmp_path: Path, number: signal.Sig
 
 HELD = """
 import signal, sys, time
-from iam_guard.cli import audit_ship
+from iam_guard.cli.audit import ship
 
 class Shippers:
     is_running = True
@@ -215,7 +215,7 @@ def strike(frame, event, argument):
         signal.raise_signal(signal.SIGTERM)
 
 sys.setprofile(strike)
-print(audit_ship._watch(Shippers(), audit_ship._Reporter(is_json=False, is_error=False)))
+print(ship._watch(Shippers(), ship._Reporter(is_json=False, is_error=False)))
 """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard.cli import main
-from iam_guard.cli.audit import COMMANDS as AUDIT_COMMANDS
-from iam_guard.cli.group import COMMANDS
+from iam_guard.cli.group import LazyGroup
 from tests.tables import table
 
 SEED = """
@@ -70,21 +69,24 @@ def test_help_lists_every_command(run: Run) -> None:
         assert all(f"\n  {name} " in result.output for name in ("init", "apply", "routes", "decide", "test", "explain"))
 
 
-@table("name", COMMANDS)
-def test_command_list_equals_help_of_command(name: str) -> None:
-    """The list is written without importing the commands, so their first sentences are duplicated."""
-    command = main.get_command(click.Context(main), name)
-    assert command is not None
-    assert command.name == name
-    assert command.help is not None
-    assert " ".join(command.help.split()).startswith(COMMANDS[name].about)
+def rows_of(group: LazyGroup, *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path of each command of a group, and what the group says about it."""
+    for name, about in group.rows.items():
+        yield (*path, name), about
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, LazyGroup):
+            yield from rows_of(command, *path, name)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(run: Run, command: str) -> None:
-    result = run(command, "--help")
-    assert result.exit_code == 0
-    assert len(result.output.splitlines()) > 4
+@table(("path", "about"), list(rows_of(main)))
+def test_command_is_listed_with_the_first_sentence_of_its_help(run: Run, path: tuple[str, ...], about: str) -> None:
+    """The lists are written without importing the commands, so these sentences are duplicated."""
+    result = run(*path, "--help")
+    assert (result.exit_code, result.stderr) == (0, "")
+    usage, _, *shown = result.output.splitlines()
+    assert usage.startswith(f"Usage: iam-guard {' '.join(path)} ")
+    assert about
+    assert " ".join(" ".join(shown).split()).startswith(about.removesuffix("."))
 
 
 def test_version_is_the_distributions(run: Run) -> None:
@@ -216,13 +218,6 @@ def test_unknown_command_suggests_a_similar_one(run: Run) -> None:
         refused = run(*arguments)
         assert refused.exit_code == 2
         assert refused.stderr.splitlines()[-1] == f"Error: no command `{arguments[-1]}`{hint}"
-
-
-def test_subcommand_of_audit_is_found(run: Run) -> None:
-    for name in AUDIT_COMMANDS:
-        shown = run("audit", name, "--help")
-        assert (shown.exit_code, shown.stderr) == (0, "")
-        assert shown.stdout.startswith(f"Usage: main audit {name} ")
 
 
 def test_unknown_action_is_refused(run: Run, tmp_path: Path) -> None:

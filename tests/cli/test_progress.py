@@ -10,7 +10,8 @@ from threading import Event
 import pytest
 from click.testing import CliRunner
 
-from iam_guard.cli import main, progress
+from iam_guard.cli import main
+from iam_guard.cli.kit import progress
 from tests.audit.trails import KEY, written
 from tests.cli.terminal import in_terminal
 from tests.tables import table
@@ -103,7 +104,7 @@ def test_pipe_gets_no_bar(bars: list[Bar], monkeypatch: pytest.MonkeyPatch) -> N
 
 DRAWING = """
 import sys
-from iam_guard.cli import progress
+from iam_guard.cli.kit import progress
 
 class End:
     remaining = 4

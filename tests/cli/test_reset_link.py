@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.cli import main
-from iam_guard.cli.change_recording import operator_name
+from iam_guard.cli.kit.change_recording import operator_name
 from iam_guard.factory import guard_on
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.cli import screenshot
-from iam_guard.cli.screenshot import find_browser, write_screenshot
+from iam_guard.cli.analyze import screenshot
+from iam_guard.cli.analyze.screenshot import find_browser, write_screenshot
 from iam_guard.errors import InvalidInput
 from tests.console.browser.chromium import VARIABLE
 from tests.store.databases import do_without

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from iam_guard.cli import main, sign_on
+from iam_guard.cli import main
+from iam_guard.cli.account.sign_on import add
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import init_store
 from iam_guard.store.schema import sign_on_providers
@@ -123,7 +124,7 @@ def test_public_client_is_listed_as_such(run: Run) -> None:
 def test_unusable_set_up_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The provider is stored all the same."""
     monkeypatch.delenv("IAM_GUARD_SITE_URL")
-    monkeypatch.setattr(sign_on, "has_sign_on_libraries", lambda: False)
+    monkeypatch.setattr(add, "has_sign_on_libraries", lambda: False)
     result = run("add", ACME, "Acme", "--provider", SAML)
     assert result.exit_code == 0
     assert "register" not in result.stdout

@@ -7,10 +7,6 @@ import subprocess
 import sys
 from functools import cache
 
-import click
-
-from iam_guard.cli.audit import COMMANDS as AUDIT_COMMANDS
-from iam_guard.cli.audit import audit
 from tests.tables import table
 
 LOADING = """
@@ -66,12 +62,3 @@ def test_command_imports_few_of_our_modules(arguments: str, most: int) -> None:
     """Each takes about half a millisecond."""
     ours = [name for name in imported(*arguments.split()) if name.startswith("iam_guard")]
     assert len(ours) <= most, sorted(ours)
-
-
-@table("name", AUDIT_COMMANDS)
-def test_audit_list_equals_help_of_command(name: str) -> None:
-    """The list is written without importing the commands, so their first sentences are duplicated."""
-    command = audit.get_command(click.Context(audit), name)
-    assert command is not None
-    assert (command.name, command.help is None) == (name, False)
-    assert " ".join((command.help or "").split()).startswith(AUDIT_COMMANDS[name].about)

@@ -81,14 +81,14 @@ FORM = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 _MEMBER = re.compile(r"json ->> '([^']+)'")
 
 
-class Answer(NamedTuple):
+class QueryAnswer(NamedTuple):
     """The result of a query."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
 
-def query_trail(trail: Path, ring: KeyRing | None, sql: str, asked: str | None = None) -> Answer:
+def query_trail(trail: Path, ring: KeyRing | None, sql: str, asked: str | None = None) -> QueryAnswer:
     """Compact closed segments and run a query with the parameter `$asked` over the whole trail.
 
     Raises `InvalidInput` with DuckDB's message.
@@ -101,7 +101,7 @@ def query_trail(trail: Path, ring: KeyRing | None, sql: str, asked: str | None =
         with _errors_about("SQL"):
             result = connection.execute(sql, None if asked is None else {"asked": asked})
             columns = tuple(column[0] for column in result.description or ())
-            return Answer(columns, result.fetchall())
+            return QueryAnswer(columns, result.fetchall())
 
 
 @contextmanager

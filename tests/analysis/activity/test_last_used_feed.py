@@ -342,6 +342,6 @@ def test_follow_runs_until_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch
         if len(naps) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("iam_guard.cli.audit_activity.time.sleep", nap)
+    monkeypatch.setattr("iam_guard.cli.audit.feed.time.sleep", nap)
     result = run("--follow")
     assert (result.exit_code, len(naps), result.output) == (0, 3, "6 records read, 6 uses written to the store\n")

@@ -1,0 +1,55 @@
+"""`iam-guard account reset-link`: a link with which a person chooses a new password.
+
+The link is printed only here, to standard output; it is neither stored nor recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import click
+
+from iam_guard.authn.people.passwords.password_resets import SECONDS, create_reset
+from iam_guard.authn.people.person import Person, find_person, load_person
+from iam_guard.cli.kit.change_recording import operator_name, recorded_store
+from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
+from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.settings import load
+from iam_guard.store.database.records import Records
+
+
+@click.command()
+@ACCOUNT
+@click.option("--user", metavar="NAME", help="Make a link for this user.")
+@click.option("--root", "is_root", is_flag=True, help="Make a link for the root user.")
+@STORE
+@answering
+def command(account: str, user: str | None, is_root: bool, store: str) -> Answer:
+    """Print a link with which a user, or the root user, of ACCOUNT (12 digits) chooses a new password.
+
+    It is valid for an hour and once, and ends earlier links. A second factor is still asked for. Without the setting
+    `site_url`, only its path is printed.
+    """
+    if is_root == (user is not None):
+        raise ConfigurationError("expected either --user NAME or --root")
+    now, settings = int(time.time()), load()
+    with recorded_store(store) as (opened, change_recorder):
+        with opened.read_transaction() as records:
+            person = _person(records, opened.partition, account, user)
+        token = create_reset(opened, change_recorder, person, now, operator_name())
+    parameters = {"accountId": account} | ({} if user is None else {"userName": user})
+    link = f"{settings.site_url}{(settings.sign_in_url or '/signin').rstrip('/')}/reset?token={token}"
+    expires = datetime.fromtimestamp(now + SECONDS, UTC).isoformat()
+    return Answer({**parameters, "link": link, "expires": expires}, link)
+
+
+def _person(records: Records, partition: str, account: str, user: str | None) -> Person:
+    """Return the person that the options name. Raises `NoSuchEntity`."""
+    root = load_person(records, partition, account, None)
+    if root is None:
+        raise NoSuchEntity(f"the account {account[:64]} does not exist")
+    person = root if user is None else find_person(records, partition, account=account, name=user)
+    if person is None:
+        raise NoSuchEntity(f"the user `{(user or '')[:64]}` does not exist in the account {account}")
+    return person
