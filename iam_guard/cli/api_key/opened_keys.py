@@ -34,7 +34,7 @@ def created_key(created: NewApiKey) -> Answer:
 
 
 def with_status(store: str, id: str, status: str) -> Answer:
-    """Give a key another status."""
+    """Set the status of a key."""
     with opened_keys(store) as keys:
         keys.update(id, status)
     return Answer({"id": id, "status": status}, f"the API key {id} is {status.lower()}")
