@@ -16,6 +16,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
+from iam_guard.api.call import ApiServer
 from iam_guard.api.operation import OperationRequest, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -73,7 +74,9 @@ def measured(url: str, count: int) -> tuple[float, float, list[float]]:
         cached, policies = CachedStore(store, Settings()), ResourcePolicies(store)
 
         def call(operation: str, **parameters: Any) -> dict[str, Any]:
-            return run(OperationRequest(ACCESS_ANALYZER, operation, parameters, ROOT, cached, NOW), id).output
+            return run(
+                OperationRequest(ApiServer(cached), ACCESS_ANALYZER, operation, parameters, ROOT, NOW), id
+            ).output
 
         arn = call("CreateAnalyzer", analyzerName="a", type="ACCOUNT")["arn"]
 

@@ -7,15 +7,17 @@ what the code does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
-from iam_guard.api.call import ServiceCall
+from iam_guard.api.call import ApiServer, ServiceCall
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.iam.unsupported_operations import NOT_SUPPORTED
 from iam_guard.api.operation import Operation, Permission
 from iam_guard.api.protocol.service_model import Shape, load_api
 from iam_guard.model.principal import Principal
 from iam_guard.store.database.records import Records, Table
+from iam_guard.store.protocol import RecordStore
 from iam_guard.store.sealing import Sealer
 
 ACCOUNT = "{account}"
@@ -58,10 +60,8 @@ def ask(name: str, row: Operation, service: str = "iam") -> Asked:
     """Return the permissions of a row of a service for a call with every member of its input."""
     shape = load_api(service).operations[name].input
     given = {} if shape is None else {member: _placeholder(member, each) for member, each in shape.members.items()}
-    records, sealer = cast(Records, Everything()), Sealer([bytes(32)])
-    call = ServiceCall(
-        _CALLER, ACCOUNT, "aws", 0, records, sealer, lambda prefix, _: prefix, lambda session, *, at_least=0: ""
-    )
+    store = SimpleNamespace(partition="aws", sealer=Sealer([bytes(32)]), ids=lambda prefix, _: prefix)
+    call = ServiceCall(ApiServer(cast(RecordStore, store)), _CALLER, ACCOUNT, 0, cast(Records, Everything()))
     keys = sorted({key.partition("/{")[0] for source in row.keys for key in source(call, given)}, key=str.lower)
     further = [permission for more in row.further for permission in more(call, given)]
     return Asked(given, row.target(call, given).arn, keys, further)

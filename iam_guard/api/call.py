@@ -1,20 +1,25 @@
-"""The context of one API operation: caller, account, time, and the store's records in one transaction."""
+"""What a server has for all calls, and the context of one API operation in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
+from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.federation.web_identity import VerifiedToken
+from iam_guard.authn.people.passwords.passwords import PasswordHasher, shared_hasher
+from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.authn.tokens.dpop import VerifiedProof
-from iam_guard.model.credential import Session
+from iam_guard.authn.tokens.token_verifier import TokenVerifier
+from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.store.database.records import Records, Row
-from iam_guard.store.identifiers import PREFIXES, UniqueIds, iam_arn, root_arn
+from iam_guard.store.identifiers import PREFIXES, iam_arn, root_arn
+from iam_guard.store.protocol import RecordStore, SourceStore
 from iam_guard.store.schema import accounts
 from iam_guard.store.sealing import Sealer
 
@@ -37,34 +42,52 @@ Verified: TypeAlias = VerifiedToken | VerifiedAssertion | VerifiedGrant
 """What identifies the caller of an unsigned operation."""
 
 
-class SealSession(Protocol):
-    """Seals a session into a session token of at least `at_least` characters."""
+@dataclass(frozen=True)
+class ApiServer:
+    """What a server has for all calls of all services."""
 
-    def __call__(self, session: Session, *, at_least: int = 0) -> str: ...
+    store: RecordStore = field(repr=False)
+    issuer_url: str = ""
+    """Base URL of the identity token issuers; empty if the setting is not set."""
+    tokens: TokenVerifier | None = field(default=None, repr=False)
+    assertions: AssertionVerifier | None = field(default=None, repr=False)
+    passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
+    region: str = "us-east-1"
+    """The region in the ARNs of what calls create."""
+    catalogues: Sequence[Catalogue] = field(default=(), repr=False)
+    """What the application declares about its services."""
+    trail: TrailConfig | None = field(default=None, repr=False)
+    """The audit trail, if the server keeps one in a folder."""
+    with_digests: bool = False
+    """Whether results have the digests of policy documents, for the audit record."""
+
+    @property
+    def source(self) -> SourceStore:
+        """The store itself, past its cache."""
+        return cast(SourceStore, getattr(self.store, "behind", self.store))
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceCall:
     """One call of one operation. `account` is the caller's account; `now` is in whole seconds since 1970."""
 
+    server: ApiServer
     caller: Principal
     account: str
-    partition: str
     now: int
     records: Records = field(repr=False)
-    sealer: Sealer = field(repr=False)
-    ids: UniqueIds = field(repr=False)
-    seal_session: SealSession = field(repr=False)
-    issuer_url: str = ""
-    """Base URL of the identity token issuers; empty if the setting is not set."""
     verified_token: Verified | None = field(default=None, repr=False)
     """What identifies the caller of an unsigned call: a token, a SAML assertion, or the grant of a tool."""
-    app_services: frozenset[str] = frozenset()
-    """The service prefixes that the application declares."""
-    region: str = "us-east-1"
-    """The region in the ARNs of what the call creates."""
     prepared: object = field(default=None, repr=False)
     """What the operation has prepared outside of the transaction, such as a hashed password."""
+
+    @property
+    def partition(self) -> str:
+        return self.server.store.partition
+
+    @property
+    def sealer(self) -> Sealer:
+        return self.server.store.sealer
 
     @property
     def is_root(self) -> bool:
@@ -93,7 +116,7 @@ class ServiceCall:
 
     def new_id(self, kind: str, names: str) -> str:
         """Return a new unique id with the prefix of `kind` (P-4). A derived id is computed from `names`."""
-        return self.ids(PREFIXES[kind], f"{self.account}/{kind}/{names}")
+        return self.server.store.ids(PREFIXES[kind], f"{self.account}/{kind}/{names}")
 
 
 def instant(seconds: int | None) -> datetime | None:

@@ -13,16 +13,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from iam_guard.api.call import Input, Output, ServiceCall, Verified
+from iam_guard.api.call import ApiServer, Input, Output, ServiceCall, Verified
 from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
 from iam_guard.api.service_errors import KeptFailure
 from iam_guard.api.session_limits import check_session_limits
-from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.authn.federation.role_session import not_admitted
-from iam_guard.authn.people.passwords.passwords import PasswordHasher, shared_hasher
-from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.authn.tokens.dpop import Possession
-from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.errors import (
     AccessDenied,
     ConcurrentModification,
@@ -30,7 +26,6 @@ from iam_guard.errors import (
     MissingAuthenticationToken,
     NotSupported,
 )
-from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.context import Given
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
@@ -160,26 +155,14 @@ class OperationResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """A caller's request for an operation, with what the server has for it. `now` is in whole seconds since 1970."""
+    """A caller's request for an operation. `now` is in whole seconds since 1970."""
 
+    server: ApiServer
     service: Service
     name: str
     parameters: Input
     caller: Principal
-    store: RecordStore = field(repr=False)
     now: int
-    issuer_url: str = ""
-    tokens: TokenVerifier | None = field(default=None, repr=False)
-    assertions: AssertionVerifier | None = field(default=None, repr=False)
-    app_services: frozenset[str] = frozenset()
-    passwords: PasswordHasher = field(default=shared_hasher(for_writers=True), repr=False)
-    region: str = "us-east-1"
-    catalogues: Sequence[Catalogue] = field(default=(), repr=False)
-    """What the application declares about its services."""
-    trail: TrailConfig | None = field(default=None, repr=False)
-    """The audit trail, if the server keeps one in a folder."""
-    with_digests: bool = False
-    """Whether the result has the digests of the policy document, for the audit record."""
     possession: Possession | None = field(default=None, repr=False)
     """The proofs of possession of a key that came with the request."""
     user_agent: str = ""
@@ -188,21 +171,13 @@ class OperationRequest:
     def action(self) -> str:
         return f"{self.service.prefix}:{self.name}"
 
+    @property
+    def store(self) -> RecordStore:
+        return self.server.store
+
     def call(self, account: str, verified: Verified | None, records: Records, prepared: object = None) -> ServiceCall:
         """Return the context of the operation in one transaction."""
-        store = self.store
-        sealing, more = (store.sealer, store.ids, store.seal_session), (self.issuer_url, verified, self.app_services)
-        return ServiceCall(
-            self.caller,
-            account,
-            store.partition,
-            self.now,
-            records,
-            *sealing,
-            *more,
-            region=self.region,
-            prepared=prepared,
-        )
+        return ServiceCall(self.server, self.caller, account, self.now, records, verified, prepared)
 
 
 def run(request: OperationRequest, authorize: Authorize, verified: Verified | None = None) -> OperationResult:
@@ -237,7 +212,7 @@ def run(request: OperationRequest, authorize: Authorize, verified: Verified | No
             call = request.call(account, verified, records, prepared)
             is_unchanged = _permissions(request.action, operation, call, parameters) == authorized
             if is_unchanged:
-                digests = operation.digests if request.with_digests else None
+                digests = operation.digests if request.server.with_digests else None
                 before = None if digests is None else _digest(digests.before, call, parameters)
                 output = add_marker_checksum(operation.handle(call, parameters) or {}, purpose)
                 after = None if digests is None else _digest(digests.after, call, parameters)

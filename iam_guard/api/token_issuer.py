@@ -51,9 +51,9 @@ def issuer_of(call: ServiceCall) -> str | None:
 
 def enable_issuer(call: ServiceCall) -> str:
     """Create an issuer with a new random name. Raises `NotSupported` if `issuer_url` or the library is missing."""
-    if not call.issuer_url:
+    if not call.server.issuer_url:
         raise NotSupported(_NO_ISSUER_URL)
-    issuer = f"{call.issuer_url}/{uuid.uuid4()}"
+    issuer = f"{call.server.issuer_url}/{uuid.uuid4()}"
     call.records.update(accounts, {"outbound_issuer": issuer}, id=call.account)
     for algorithm in ALGORITHMS:
         _add_key(call, issuer, algorithm)

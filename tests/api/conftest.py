@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from iam_guard.api.protocol.app import aws_api
+from iam_guard.api.protocol.app import AwsApi, aws_api
 from iam_guard.factory import guard_on
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
@@ -65,6 +65,12 @@ class Running:
     guard: Guard
     store: SqlStore
     snapshot: Snapshot
+    api: AwsApi | None = field(default=None, kw_only=True)
+
+    def change(self, monkeypatch: pytest.MonkeyPatch, **values: object) -> None:
+        """Replace what the server has for all calls."""
+        assert self.api is not None
+        monkeypatch.setattr(self.api, "server", replace(self.api.server, **values))
 
     def client(self, key: tuple[str, str], service: str = "iam", region: str = "us-east-1") -> Client:
         """Return a client with a key, without retries."""
@@ -93,9 +99,10 @@ def running() -> Iterator[Running]:
     snapshot = Snapshot(store.engine)
     guard = guard_on(store, settings, services=[Service("docs")])
     guard.clock = CLOCK
-    with serving(aws_api(guard)) as url:
+    api = aws_api(guard)
+    with serving(api) as url:
         guard.settings = replace(settings, issuer_url=url)
-        yield Running(url, guard, store, snapshot)
+        yield Running(url, guard, store, snapshot, api=api)
     snapshot.close()
     guard.close()
 

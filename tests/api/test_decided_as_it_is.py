@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import MAX_TRIES, OperationRequest, Permission, run
 from iam_guard.errors import AccessDenied, ConcurrentModification
@@ -37,7 +38,7 @@ def store() -> Iterator[SqlStore]:
 
 
 def delete_ann(store: SqlStore, authorize: Callable[[Permission], object]) -> None:
-    run(OperationRequest(IAM, "DeleteUser", {"UserName": "ann"}, ROOT, store, now=1_800_000_000), authorize)
+    run(OperationRequest(ApiServer(store), IAM, "DeleteUser", {"UserName": "ann"}, ROOT, now=1_800_000_000), authorize)
 
 
 def tag(store: SqlStore, team: str) -> None:

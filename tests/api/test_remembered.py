@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iam_guard.administration.api_keys import ApiKeys
+from iam_guard.api.call import ApiServer
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import OperationRequest, run
 from iam_guard.errors import IamGuardError
@@ -154,7 +155,9 @@ class World:
 
     def run(self, operation: str, parameters: dict[str, Any], store: Any = None) -> None:
         with suppress(IamGuardError):  # what is refused changes nothing
-            request = OperationRequest(IAM, operation, parameters, ROOT, store or self.cached, now=1_800_000_000)
+            request = OperationRequest(
+                ApiServer(store or self.cached), IAM, operation, parameters, ROOT, now=1_800_000_000
+            )
             run(request, lambda permission: None)
 
     def compare(self) -> None:

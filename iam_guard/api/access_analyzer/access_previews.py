@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from iam_guard.analysis.findings.resource_types import resource_type_of
 from iam_guard.analysis.findings.shared_resources import SharedResource
@@ -182,7 +182,7 @@ def complete_preview(request: OperationRequest, account: str, parameters: Input)
     A call that names no preview analyses the oldest that is left.
     """
     bring_up_to_date(request, account, parameters)
-    store = cast(SourceStore, getattr(request.store, "behind", request.store))
+    store = request.server.source
     name = name_in_arn(parameters["analyzerArn"])
     with analysis_turn(account, name):
         with store.read_transaction() as records:

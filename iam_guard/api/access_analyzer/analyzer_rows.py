@@ -24,7 +24,7 @@ def analyzer_arn(call: ServiceCall, name: str) -> str:
 
 
 def _prefix(call: ServiceCall) -> str:
-    return f"arn:{call.partition}:access-analyzer:{call.region}:{call.account}:analyzer/"
+    return f"arn:{call.partition}:access-analyzer:{call.server.region}:{call.account}:analyzer/"
 
 
 def find_analyzer(records: Records, account: str, name: str) -> Row | None:
@@ -86,14 +86,14 @@ def _archive_rule(analyzer: Target) -> Target:
     return target
 
 
-def NAMED_ANALYZER(call: ServiceCall, parameters: Input) -> Resource:  # noqa: N802  a row's target, as in IAM
+def named_analyzer(call: ServiceCall, parameters: Input) -> Resource:
     """Return the analyzer that the call names, or would create."""
     return call.resource(analyzer_arn(call, parameters["analyzerName"]), _by_name(call, parameters))
 
 
 ANALYZER_AT_ARN: Final[Target] = _at_arn("analyzerArn")
 TAGGED_RESOURCE: Final[Target] = _at_arn("resourceArn")
-NAMED_RULE: Final[Target] = _archive_rule(NAMED_ANALYZER)
+NAMED_RULE: Final[Target] = _archive_rule(named_analyzer)
 RULE_AT_ARN: Final[Target] = _archive_rule(ANALYZER_AT_ARN)
 
 

@@ -8,7 +8,7 @@ that left the organization shows its former manager no policy.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from iam_guard.analysis.findings.replacement_policies import replacement_policies
 from iam_guard.api.access_analyzer.analyzer_errors import AnalyzerResourceNotFound, InvalidMember
@@ -73,7 +73,7 @@ def get_finding_recommendation(call: ServiceCall, parameters: Input) -> Output:
 
 def complete_recommendation(request: OperationRequest, account: str, parameters: Input) -> None:
     """Compute the recommendation of the call if it was requested and is not complete."""
-    store = cast(SourceStore, getattr(request.store, "behind", request.store))
+    store = request.server.source
     with store.read_transaction() as records:
         job = _find(records, account, parameters["id"])
         if job is None or job["result"]["status"] != IN_PROGRESS:

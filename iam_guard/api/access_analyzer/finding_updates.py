@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from iam_guard.api.access_analyzer.analyzer_rows import find_analyzer, name_in_arn
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind
@@ -88,7 +88,7 @@ def refresh_findings(request: OperationRequest, account: str, name: str, *, scan
 
     Raises `ConcurrentModification` if other processes analyse for it all the time.
     """
-    store = cast(SourceStore, getattr(request.store, "behind", request.store))
+    store = request.server.source
     for is_alone in (False, *[True] * MAX_TRIES):
         with analysis_turn(account, name) if is_alone else nullcontext():
             if _refresh_once(request, store, account, name, scanned, may_analyse=is_alone):
@@ -119,7 +119,7 @@ def _refresh_once(
 def _references(request: OperationRequest) -> list[ServiceReference]:
     """Return the references of the application's services that declare actions; of others, any action may exist."""
     joined: dict[str, Catalogue] = {}
-    for catalogue in request.catalogues:
+    for catalogue in request.server.catalogues:
         joined.setdefault(catalogue.service, Catalogue(catalogue.service)).add(catalogue)
     references = [catalogue.reference() for catalogue in joined.values()]
     return [reference for reference in references if reference.actions]

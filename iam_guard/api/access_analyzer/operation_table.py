@@ -18,11 +18,11 @@ from iam_guard.api.access_analyzer import (
 )
 from iam_guard.api.access_analyzer.analyzer_rows import (
     ANALYZER_AT_ARN,
-    NAMED_ANALYZER,
     NAMED_RULE,
     RULE_AT_ARN,
     TAGGED_RESOURCE,
     analyzer_tag_keys,
+    named_analyzer,
 )
 from iam_guard.api.access_analyzer.finding_updates import bring_up_to_date, scan_resource
 from iam_guard.api.operation import Handler, Operation, Service
@@ -48,20 +48,20 @@ ACCESS_ANALYZER = Service(
     "access-analyzer",
     {
         # --- analyzers
-        "CreateAnalyzer": Operation(analyzers.create_analyzer, NAMED_ANALYZER, (analyzer_tag_keys,)),
-        "DeleteAnalyzer": Operation(analyzers.delete_analyzer, NAMED_ANALYZER),
-        "GetAnalyzer": Operation(analyzers.get_analyzer, NAMED_ANALYZER, reads=True),
+        "CreateAnalyzer": Operation(analyzers.create_analyzer, named_analyzer, (analyzer_tag_keys,)),
+        "DeleteAnalyzer": Operation(analyzers.delete_analyzer, named_analyzer),
+        "GetAnalyzer": Operation(analyzers.get_analyzer, named_analyzer, reads=True),
         "ListAnalyzers": Operation(analyzers.list_analyzers, reads=True),
         "ListTagsForResource": Operation(analyzers.list_tags_for_resource, TAGGED_RESOURCE, reads=True),
         "TagResource": Operation(analyzers.tag_resource, TAGGED_RESOURCE, (analyzer_tag_keys,)),
         "UntagResource": Operation(analyzers.untag_resource, TAGGED_RESOURCE, (analyzer_tag_keys,)),
-        "UpdateAnalyzer": Operation(analyzers.update_analyzer, NAMED_ANALYZER),
+        "UpdateAnalyzer": Operation(analyzers.update_analyzer, named_analyzer),
         # --- archive rules
         "ApplyArchiveRule": Operation(archive_rules.apply_archive_rule, RULE_AT_ARN, prepare=bring_up_to_date),
         "CreateArchiveRule": Operation(archive_rules.create_archive_rule, NAMED_RULE),
         "DeleteArchiveRule": Operation(archive_rules.delete_archive_rule, NAMED_RULE),
         "GetArchiveRule": Operation(archive_rules.get_archive_rule, NAMED_RULE, reads=True),
-        "ListArchiveRules": Operation(archive_rules.list_archive_rules, NAMED_ANALYZER, reads=True),
+        "ListArchiveRules": Operation(archive_rules.list_archive_rules, named_analyzer, reads=True),
         "UpdateArchiveRule": Operation(archive_rules.update_archive_rule, NAMED_RULE),
         # --- findings
         "GetAnalyzedResource": _of_findings(analyzed_resources.get_analyzed_resource),

@@ -164,7 +164,7 @@ def complete_generation(request: OperationRequest, account: str, parameters: Inp
             return
         role = job["parameters"]["role"]
         is_own = role is None or find_by_arn(request.call(account, None, records), role) is not None
-    result = {**_result(request.trail, job["parameters"], account, is_own_role=is_own), "completed": request.now}
+    result = {**_result(request.server.trail, job["parameters"], account, is_own_role=is_own), "completed": request.now}
     with request.store.write_transaction() as records:
         current = _find(records, account, job["id"])
         if current is not None and current["result"]["status"] == IN_PROGRESS:

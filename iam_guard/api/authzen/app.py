@@ -9,19 +9,17 @@ its callers itself, so a guard around it passes its requests through.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-import anyio
-import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.api.authzen.entities import Document
 from iam_guard.api.authzen.evaluations import EVALUATE, AuthzenCaller, EvaluationApi, error_message
 from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS, SearchApi
+from iam_guard.api.own_app import MAX_PARSED_INLINE, WORKERS, OwnApp, known_error, log_failure
 from iam_guard.api.protocol.json_body import read_object
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.authn.presented_credentials import SigV4Credential
@@ -30,7 +28,6 @@ from iam_guard.errors import (
     AccessDenied,
     ConfigurationError,
     CredentialError,
-    DecisionUnavailable,
     IamGuardError,
     InvalidInput,
     MalformedRequest,
@@ -43,28 +40,18 @@ from iam_guard.web.asgi.authentication import read_signed_body, verified
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import check_content_length
 from iam_guard.web.body_verification import too_large
-from iam_guard.web.connection import Connection
 from iam_guard.web.refusal import REALM, authentication_required
 from iam_guard.web.request_credentials import reading_credential
-from iam_guard.web.requirement import MARK, OWN_GUARD
 
-_log = logging.getLogger("iam_guard.api")
-
-WORKERS: Final = 8
-"""Requests that are answered at the same time."""
 BATCH_WORKERS: Final = 1
 """Batches and searches that are answered at the same time; they pause, and may take seconds."""
 MAX_SMALL: Final = 8
 """Evaluations of a request that is not a batch."""
-MAX_PARSED_INLINE: Final = 4 * 1024
-"""Bytes of a request that are parsed on the event loop; longer ones are parsed in a worker thread."""
 MAX_DOCUMENT: Final = 2 * 1024 * 1024
 MAX_REQUEST_ID: Final = 256
 METADATA: Final = "/.well-known/authzen-configuration"
 _HOSTS_WITHOUT_TLS: Final = ("localhost", "127.0.0.1", "::1")
-_POLICY_VIOLATION: Final = 1008
 
-T = TypeVar("T")
 _Answer: TypeAlias = Callable[[AuthzenCaller, Document], dict[str, Any]]
 
 
@@ -86,14 +73,11 @@ def authzen_api(guard: Guard, *, url: str | None = None) -> AuthzenApi:
     return AuthzenApi(guard, url or guard.settings.site_url)
 
 
-class AuthzenApi:
-    """The ASGI application. It authenticates and authorizes its callers itself."""
+class AuthzenApi(OwnApp):
+    """The ASGI application."""
 
     def __init__(self, guard: Guard, url: str) -> None:
-        setattr(self, MARK, OWN_GUARD)
-        self.guard = guard
-        self._connection = Connection(guard.settings)
-        self._limiters: dict[int, anyio.CapacityLimiter] = {}
+        super().__init__(guard)
         evaluations, searches = EvaluationApi(guard), SearchApi(guard)
         self._endpoints = {
             "/access/v1/evaluation": _Endpoint("access_evaluation_endpoint", EVALUATE, evaluations.evaluation),
@@ -107,21 +91,7 @@ class AuthzenApi:
             )
         self._metadata = _metadata(url, self._endpoints) if url else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await self._serve(scope, receive, send)
-            case "websocket":
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            case "lifespan":
-                while (message := await receive())["type"] != "lifespan.shutdown":
-                    await send({"type": f"{message['type']}.complete"})
-                await anyio.to_thread.run_sync(self.guard.trail.end_shard)
-                await send({"type": "lifespan.shutdown.complete"})
-            case other:
-                raise ConfigurationError(f"expected an http scope, got `{other}`")
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = []
         facts = self._connection.facts(scope)
         caller: AuthzenCaller | None = None
@@ -144,11 +114,8 @@ class AuthzenApi:
                 body.release()
             await _respond(send, scope, 200, document, headers)
             return
-        except IamGuardError as iam_guard_error:
-            error = iam_guard_error
-        except Exception as unexpected:  # noqa: BLE001  clients get an internal failure without details
-            _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(unexpected).__name__)
-            error = ConfigurationError(f"unexpected {type(unexpected).__name__}")
+        except Exception as failure:  # noqa: BLE001  clients get an internal failure without details
+            error = known_error(failure, facts)
         self._record(error, facts, caller)
         await _respond(send, scope, error.status, error_message(error), headers + _headers_of(error))
 
@@ -183,21 +150,14 @@ class AuthzenApi:
     async def _answered(self, endpoint: _Endpoint, caller: AuthzenCaller, scope: Scope, body: BufferedBody) -> bytes:
         """Parse and answer a request, in worker threads."""
         is_long = body.size > MAX_PARSED_INLINE
-        document = await self._in_worker(WORKERS, _parsed, scope, body) if is_long else _parsed(scope, body)
+        document = await self.in_worker(_parsed, scope, body) if is_long else _parsed(scope, body)
         is_batch = endpoint.action != EVALUATE or _is_batch(document)
-        return await self._in_worker(BATCH_WORKERS if is_batch else WORKERS, _answer, endpoint, caller, document)
-
-    async def _in_worker(self, workers: int, work: Callable[..., T], *arguments: object) -> T:
-        """Run a function in one of a number of threads."""
-        limiter = self._limiters.get(workers)
-        if limiter is None:
-            limiter = self._limiters[workers] = anyio.CapacityLimiter(workers)  # belongs to the running event loop
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
+        workers = BATCH_WORKERS if is_batch else WORKERS
+        return await self.in_worker(_answer, endpoint, caller, document, workers=workers)
 
     def _record(self, error: IamGuardError, facts: Call, caller: AuthzenCaller | None) -> None:
         """Record an error of an authenticated caller that has no record yet, and log one of the server."""
-        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
-            _log.error("%s %s: %s", facts.method, loggable(facts.path), loggable(error))
+        log_failure(error, f"{facts.method} {loggable(facts.path)}")
         if caller is not None and not isinstance(error, AccessDenied | CredentialError):
             self.guard.trail.record_error(error, facts, caller.principal, action=caller.action)
 

@@ -14,15 +14,16 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, TypeVar
+from functools import cached_property, partial
+from typing import Final
 
 import anyio
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
-from iam_guard.api.call import Input, Verified
+from iam_guard.api.call import ApiServer, Input, Verified
 from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
+from iam_guard.api.own_app import MAX_PARSED_INLINE, OwnApp, T, known_error, log_failure
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
@@ -41,13 +42,10 @@ from iam_guard.authn.signatures.payload_hash import stated_payload
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.authn.tokens.dpop import Possession, possession_of
 from iam_guard.errors import (
-    ConfigurationError,
     CredentialError,
-    DecisionUnavailable,
     IamGuardError,
     MissingAuthenticationToken,
     PolicyError,
-    ServerBusy,
     StoreUnavailable,
 )
 from iam_guard.guard.guard import Guard
@@ -60,19 +58,13 @@ from iam_guard.web.asgi.authentication import read_signed_body, verified
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
-from iam_guard.web.connection import Connection
-from iam_guard.web.requirement import MARK, OWN_GUARD
 from iam_guard.web.shared_workers import in_provider_worker, in_saml_worker
-
-T = TypeVar("T")
 
 _log = logging.getLogger("iam_guard.api")
 
-WORKERS: Final = 8
-"""Calls that run at the same time."""
 WRITERS: Final = 4
-"""Calls of these that may write. Writers wait for each other and for other processes; the remaining threads serve
-calls that only read."""
+"""Calls in worker threads that may write. Writers wait for each other and for other processes; the remaining threads
+serve calls that only read."""
 MAX_WRITER_WAIT: Final = 5.0
 """Seconds that a call waits for a writer slot; they count towards its wait for the store's write lock."""
 MAX_ANONYMOUS_FIELDS: Final = 100
@@ -83,9 +75,6 @@ MAX_ANONYMOUS: Final = 32 * 1024
 """Bytes of a whole call without credentials, but for one with a SAML assertion: the existing ones have a token of at
 most 20,000 characters."""
 _ASSERTION_CALL: Final = re.compile(rb"Action=AssumeRoleWithSAML(?=&|\Z)")
-MAX_PARSED_INLINE: Final = 4 * 1024
-"""Bytes of a call that are parsed on the event loop; longer calls are parsed in a worker thread."""
-_POLICY_VIOLATION: Final = 1008
 
 
 def aws_api(guard: Guard) -> AwsApi:
@@ -93,64 +82,65 @@ def aws_api(guard: Guard) -> AwsApi:
     return AwsApi(guard)
 
 
-class AwsApi:
-    """The ASGI application. It authenticates and authorizes its callers itself."""
+class AwsApi(OwnApp):
+    """The ASGI application."""
 
     def __init__(self, guard: Guard) -> None:
-        setattr(self, MARK, OWN_GUARD)
-        self.guard = guard
-        self._connection = Connection(guard.settings)
+        super().__init__(guard)
         self._assertions = AssertionVerifier(guard.settings)
-        self._workers: anyio.CapacityLimiter | None = None
         self._writers: anyio.Semaphore | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match scope["type"]:
-            case "http":
-                await _send(await self._respond(scope, receive), send)
-            case "websocket":
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-            case "lifespan":
-                await _serve_lifespan(receive, send, self.guard)
-            case other:
-                raise ConfigurationError(f"expected an http scope, got `{other}`")
+    @cached_property
+    def server(self) -> ApiServer:
+        """What all calls have in common."""
+        guard, settings = self.guard, self.guard.settings
+        return ApiServer(
+            guard.store,
+            issuer_url=settings.issuer_url,
+            tokens=guard.tokens,
+            assertions=self._assertions,
+            passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
+            region=settings.region,
+            catalogues=guard.catalogues,
+            trail=guard.trail.place,
+            with_digests=guard.trail.is_recording,
+        )
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._respond(scope, receive)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        headers.append((b"content-length", str(len(response.body)).encode("ascii")))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     async def _respond(self, scope: Scope, receive: Receive) -> WireResponse:
         facts = self._connection.facts(scope)
-        call = _ApiCall(self.guard, facts, self._assertions)
+        call = _ApiCall(self.guard, facts, self.server)
         document = issuer_document(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         try:
             if document is not None:
-                return await self._in_worker(issuer_response, self.guard, *document)
-            return await self._serve(call, scope, receive)
-        except IamGuardError as iam_guard_error:
-            error = iam_guard_error
-        except Exception as unexpected:  # noqa: BLE001  clients get an internal failure without details
-            _log.error("%s %s: unexpected %s", facts.method, loggable(facts.path), type(unexpected).__name__)
-            error = ConfigurationError(f"unexpected {type(unexpected).__name__}")
+                return await self.in_worker(issuer_response, self.guard, *document)
+            return await self._answer(call, scope, receive)
+        except Exception as failure:  # noqa: BLE001  clients get an internal failure without details
+            error = known_error(failure, facts)
         finally:
             if call.body is not None:
                 call.body.release()
         call.report(error)
         return call.destination.codec.error_response(error, facts.request_id)
 
-    async def _serve(self, call: _ApiCall, scope: Scope, receive: Receive) -> WireResponse:
+    async def _answer(self, call: _ApiCall, scope: Scope, receive: Receive) -> WireResponse:
         request = self._connection.request(scope)
         principal, body = await self._authenticate(call, request, receive)
         if body.size + len(request.query_string) > MAX_PARSED_INLINE:
-            wire_call = await self._in_worker(call.parse, request, body, principal)
+            wire_call = await self.in_worker(call.parse, request, body, principal)
         else:
             wire_call = call.parse(request, body, principal)
         row = call.destination.service.operations.get(wire_call.operation.name)
         changes = row is not None and row.changes(wire_call.parameters)
         in_verifier = _verifier_of(wire_call.parameters, call.facts)
         verified = await in_verifier(call.verify, wire_call, principal) if in_verifier is not None else None
-        return await (self._in_writer if changes else self._in_worker)(call.respond, wire_call, principal, verified)
-
-    async def _in_worker(self, work: Callable[..., T], *arguments: object) -> T:
-        if self._workers is None:
-            self._workers = anyio.CapacityLimiter(WORKERS)  # belongs to the running event loop
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._workers)
+        return await (self._in_writer if changes else self.in_worker)(call.respond, wire_call, principal, verified)
 
     async def _in_writer(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a call that may write, in a writer slot. Raises `StoreUnavailable` if none becomes free in time."""
@@ -163,7 +153,7 @@ class AwsApi:
         except TimeoutError:
             raise StoreUnavailable("too many writes are waiting for the store") from None
         try:
-            return await self._in_worker(_after_waiting, time.monotonic() - since, work, *arguments)
+            return await self.in_worker(_after_waiting, time.monotonic() - since, work, *arguments)
         finally:
             self._writers.release()
 
@@ -241,7 +231,7 @@ class _ApiCall:
 
     guard: Guard
     facts: Call
-    assertions: AssertionVerifier
+    server: ApiServer
     body: BufferedBody | None = None
     destination: Destination = field(default_factory=partial(destination_of, DEFAULT))
     principal: Principal | None = None
@@ -273,23 +263,13 @@ class _ApiCall:
         return None if verify_token is None else verify_token(self._request(wire_call, principal))
 
     def _request(self, wire_call: WireCall, principal: Principal) -> OperationRequest:
-        settings = self.guard.settings
         return OperationRequest(
+            self.server,
             self.destination.service,
             wire_call.operation.name,
             wire_call.parameters,
-            caller=principal,
-            store=self.guard.store,
+            principal,
             now=int(self.guard.clock().timestamp()),
-            issuer_url=settings.issuer_url,
-            tokens=self.guard.tokens,
-            assertions=self.assertions,
-            app_services=frozenset(catalogue.service for catalogue in self.guard.catalogues),
-            passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
-            region=settings.region,
-            catalogues=self.guard.catalogues,
-            trail=self.guard.trail.place,
-            with_digests=self.guard.trail.is_recording,
             possession=self.possession,
             user_agent=self.facts.user_agent or "",
         )
@@ -297,13 +277,13 @@ class _ApiCall:
     def respond(self, wire_call: WireCall, principal: Principal, verified: Verified | None) -> WireResponse:
         """Run the operation, record its result, and serialize its output; runs in a worker thread."""
         self.wire_call = wire_call
-        is_recording, request = self.guard.trail.is_recording, self._request(wire_call, principal)
+        request = self._request(wire_call, principal)
         result = run(request, lambda permission: self._authorize(principal, permission), verified)
         if self.primary is not None:
             person, parameters = self.primary.resource.arn, wire_call.parameters
             self.guard.people.notifications.send_call(self.action, person, parameters, self.facts)
         row = self.destination.service.operation(wire_call.operation.name)
-        if is_recording and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
+        if self.server.with_digests and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
             self.is_audited = True
             self._record(wire_call, principal, result)
         return self.destination.codec.response(wire_call.operation, result.output, self.facts.request_id)
@@ -347,8 +327,7 @@ class _ApiCall:
         """
         if isinstance(error, PolicyError):
             _log.warning("%s rejects a policy: %s", loggable(self.action), loggable(clip(str(error))))
-        if error.fault == "receiver" and not isinstance(error, DecisionUnavailable | ServerBusy):
-            _log.error("%s: %s", loggable(self.action), loggable(error))
+        log_failure(error, loggable(self.action))
         if self.is_audited or self.is_denied:
             return
         if self.primary is not None and self.wire_call is not None and self.principal is not None:
@@ -370,18 +349,3 @@ def _verifier_of(parameters: Input, facts: Call) -> Callable[..., Awaitable[Veri
     if "WebIdentityToken" in parameters:
         return partial(in_provider_worker, account_of(parameters.get("RoleArn", "")) or "")
     return None
-
-
-async def _send(response: WireResponse, send: Send) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    headers.append((b"content-length", str(len(response.body)).encode("ascii")))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
-
-
-async def _serve_lifespan(receive: Receive, send: Send, guard: Guard) -> None:
-    """Answer the server's lifespan messages; at shutdown, close and sign the audit trail's shard."""
-    while (message := await receive())["type"] != "lifespan.shutdown":
-        await send({"type": f"{message['type']}.complete"})
-    await anyio.to_thread.run_sync(guard.trail.end_shard)
-    await send({"type": "lifespan.shutdown.complete"})

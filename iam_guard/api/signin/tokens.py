@@ -217,7 +217,7 @@ def _credentials(call: ServiceCall, terms: Session, seconds: int) -> Output:
     key_id, secret = new_temporary_key(terms.principal.account or call.account)
     expires = call.time + timedelta(seconds=seconds)
     session = replace(terms, access_key_id=key_id, secret=secret, expires=expires)
-    return {"accessKeyId": key_id, "secretAccessKey": secret, "sessionToken": call.seal_session(session)}
+    return {"accessKeyId": key_id, "secretAccessKey": secret, "sessionToken": call.server.store.seal_session(session)}
 
 
 def _id_token(call: ServiceCall, row: Row, subject: str, key: str) -> str:

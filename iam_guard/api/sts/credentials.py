@@ -71,7 +71,7 @@ def issue(call: ServiceCall, parameters: Input, principal: Principal, terms: Ses
     percent = packed_size(session)
     if percent > 100:
         raise PackedPolicyTooLarge(_too_large(principal, percent))
-    token = call.seal_session(session, at_least=parameters.get("MinimumSessionTokenSize", 0))
+    token = call.server.store.seal_session(session, at_least=parameters.get("MinimumSessionTokenSize", 0))
     members: Output = {
         "Credentials": {
             "AccessKeyId": session.access_key_id,

@@ -40,7 +40,7 @@ from iam_guard.store.credentials.used_tokens import use_token
 
 def verify_saml(request: OperationRequest) -> VerifiedAssertion | None:
     """Verify the assertion of a request; None if the server verifies none. Raises the error for an invalid one."""
-    parameters, assertions, store = request.parameters, request.assertions, request.store
+    parameters, assertions, store = request.parameters, request.server.assertions, request.store
     if assertions is None:
         return None
     assertions.check_recipients()

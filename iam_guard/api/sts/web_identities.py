@@ -32,7 +32,7 @@ from iam_guard.errors import MissingAuthenticationToken
 
 def verify_web_identity(request: OperationRequest) -> VerifiedToken | None:
     """Verify the token of a request; None if the server verifies none. Raises the error for an invalid one."""
-    parameters, tokens, store = request.parameters, request.tokens, request.store
+    parameters, tokens, store = request.parameters, request.server.tokens, request.store
     if tokens is None:
         return None
     refuse_parameters("AssumeRoleWithWebIdentity", parameters)

@@ -149,7 +149,7 @@ def test_declared_actions_of_the_application_are_all_there_are(
     for name in ("Get", "Put"):
         catalogues.append(Catalogue("docs"))
         catalogues[-1].declare_action(name)
-    monkeypatch.setattr(server.guard, "catalogues", tuple(catalogues))
+    server.change(monkeypatch, catalogues=tuple(catalogues))
     monkeypatch.setattr(internal_zones, "MAX_AGE", 0)
     analyzer.update_analyzer(
         analyzerName="a",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from iam_guard.authn.people.passwords.passwords import shared_hasher
 from tests.api.conftest import Running
 
 
 @pytest.fixture
 def cheap_passwords(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the cost of password digests."""
-    settings = replace(running.guard.settings, password_memory=64, password_passes=1)
-    monkeypatch.setattr(running.guard, "settings", settings)
+    running.change(monkeypatch, passwords=shared_hasher(64, 1, for_writers=True))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.iam.table.policy_rows import ROWS
 from iam_guard.api.operation import OperationRequest, Service, run
 from iam_guard.model.principal import Principal
@@ -50,5 +51,5 @@ def store_with_admin() -> SqlStore:
 def run_as_admin(store: SqlStore, operation: str, **parameters: Any) -> dict[str, Any]:
     """Run an operation as `admin` without HTTP, hence without the model's limits."""
     service = Service("iam", ROWS)
-    request = OperationRequest(service, operation, parameters, caller=ADMIN, store=store, now=1_700_000_000)
+    request = OperationRequest(ApiServer(store), service, operation, parameters, ADMIN, now=1_700_000_000)
     return run(request, lambda permission: None).output

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.protocol.app import WORKERS
+from iam_guard.api.own_app import WORKERS
 from iam_guard.authn.saml.response import read_response
 from iam_guard.authn.tokens import assertion_verifier
 from iam_guard.web.shared_workers import MAX_SAML_WORKERS, MAX_WORKERS_OF_ACCOUNT
@@ -50,7 +50,7 @@ def crowd(hanging: Hanging, call: Any) -> Iterator[None]:
 
 
 def test_slow_issuer_takes_no_threads_of_other_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    hanging, verifier = Hanging(), world.server.guard.tokens
+    hanging, verifier = Hanging(), world.server.api.server.tokens
     verify = verifier.verify
 
     def slowly(*arguments: Any) -> None:

@@ -23,6 +23,7 @@ from joserfc.jwk import KeySet
 from joserfc.jwt import JWTClaimsRegistry
 
 from iam_guard.api import token_issuer as issuers
+from iam_guard.api.call import ApiServer
 from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.sts.identity_tokens import CLAIMS, SESSION_CLAIMS
 from iam_guard.api.sts.operations import STS
@@ -195,7 +196,7 @@ def direct(server: Running, caller: Principal, *, now: int = 1_900_000_000, **mo
     """Run the operation for a caller, at a time."""
     given = {"Audience": [AUDIENCE], "SigningAlgorithm": "ES384", **more}
     operation = "GetWebIdentityToken"
-    request = OperationRequest(STS, operation, given, caller, server.store, now=now)
+    request = OperationRequest(ApiServer(server.store), STS, operation, given, caller, now=now)
     return run(request, lambda _: None).output
 
 
@@ -404,7 +405,7 @@ def test_other_issuer_paths_are_not_public(server: Running, issuer: str, path: s
 
 
 def test_outbound_federation_needs_an_issuer_url(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.guard, "settings", replace(server.guard.settings, issuer_url=""))
+    server.change(monkeypatch, issuer_url="")
     with refusal("NotSupported", "setting issuer_url", 400):
         iam.enable_outbound_web_identity_federation()
 

@@ -13,6 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.sts.operations import STS
 from iam_guard.authn.http_request import HttpRequest
@@ -251,7 +252,9 @@ def test_only_long_term_keys_create_sessions(server: Running, operation: str, cr
     caller = replace(Principal.from_arn(ADMIN_ARN, session_policies=()), credential=credential)
     authorized: list[Any] = []
     with pytest.raises(AccessDenied, match=f"Cannot call {operation} {SESSION}"):
-        run(OperationRequest(STS, operation, {"Name": "app"}, caller, server.store, now=0), authorized.append)
+        run(
+            OperationRequest(ApiServer(server.store), STS, operation, {"Name": "app"}, caller, now=0), authorized.append
+        )
     assert not authorized
 
 
@@ -259,7 +262,7 @@ def test_api_key_of_a_role_is_a_role_session(server: Running) -> None:
     """H.1, although no credentials were issued."""
     caller = Principal.from_arn(f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/KEY1")
     with pytest.raises(AccessDenied, match="Cannot call GetSessionToken"):
-        run(OperationRequest(STS, "GetSessionToken", {}, caller, server.store, now=0), lambda _: None)
+        run(OperationRequest(ApiServer(server.store), STS, "GetSessionToken", {}, caller, now=0), lambda _: None)
 
 
 # --- session limits ----------------------------------------------------------------------------------------------

@@ -99,7 +99,8 @@ def running_world() -> Iterator[World]:
         guard, sink = guard_on(store, settings), ListSink()
         guard.clock = CLOCK
         guard.trail = Trail(sink)
-        with serving(aws_api(guard)) as url:
+        api = aws_api(guard)
+        with serving(api) as url:
             empty = Snapshot(store.engine)
             iam = Running(url, guard, store, empty).client(ADMIN_KEY)
             iam.create_open_id_connect_provider(Url=issuer.name, ClientIDList=["app", "web"])
@@ -107,17 +108,17 @@ def running_world() -> Iterator[World]:
             iam.attach_role_policy(RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
             empty.close()
             snapshot = Snapshot(store.engine)
-            yield World(Running(url, guard, store, snapshot), issuer, settings, sink)
+            yield World(Running(url, guard, store, snapshot, api=api), issuer, settings, sink)
             snapshot.close()
         guard.close()
 
 
 @pytest.fixture
-def world(running_world: World) -> Iterator[World]:
+def world(running_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The initial state; nothing of the issuer is cached."""
     made = running_world
     made.server.reset()
-    made.server.guard.tokens = TokenVerifier(made.settings)
+    made.server.change(monkeypatch, tokens=TokenVerifier(made.settings))
     address = made.issuer.address
     made.issuer.__init__()  # type: ignore[misc]
     made.issuer.address, made.issuer.keys, made.issuer.clock = address, [KEY], CLOCK.seconds

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.operation import OperationRequest, Permission, run
 from iam_guard.api.sts.operations import STS
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
@@ -53,7 +54,9 @@ class FederatedWorld(World):
             return self.guard.authorize(caller, permission.action, permission.resource, permission.context, call=CALL)
 
         now = int(self.now.timestamp())
-        output = run(OperationRequest(STS, operation, parameters, caller, self.guard.store, now), authorize).output
+        output = run(
+            OperationRequest(ApiServer(self.guard.store), STS, operation, parameters, caller, now), authorize
+        ).output
         credentials: dict[str, Any] = output["Credentials"]
         return credentials
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard import Guard
+from iam_guard.api.call import ApiServer
 from iam_guard.api.operation import OperationRequest, Permission, run
 from iam_guard.api.sts.operations import STS
 from iam_guard.authn.people.person import Person, find_person
@@ -135,7 +136,9 @@ class World:
 
         asked = {"RoleArn": role, "RoleSessionName": caller.name, **parameters}
         now = int(self.now.timestamp())
-        token = run(OperationRequest(STS, "AssumeRole", asked, caller, self.guard.store, now), authorize).output
+        token = run(
+            OperationRequest(ApiServer(self.guard.store), STS, "AssumeRole", asked, caller, now), authorize
+        ).output
         session = self.guard.store.open_session(token["Credentials"]["SessionToken"])
         assert session is not None
         return session.principal

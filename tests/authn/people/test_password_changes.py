@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import OperationRequest, OperationResult, run
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
@@ -44,7 +45,7 @@ POLICY = {
 def call(world: World, name: str, caller: Principal, **parameters: Any) -> OperationResult:
     """Call an operation of IAM that is allowed."""
     store, hasher = world.guard.store, PasswordHasher(8, 1)
-    request = OperationRequest(IAM, name, parameters, caller=caller, store=store, now=100, passwords=hasher)
+    request = OperationRequest(ApiServer(store, passwords=hasher), IAM, name, parameters, caller, now=100)
     return run(request, lambda permission: None)
 
 

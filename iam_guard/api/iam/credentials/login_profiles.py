@@ -77,7 +77,7 @@ def prepare_change(request: OperationRequest, account: str, parameters: Input) -
         subject = attempts.guess_subject(person, "", "password")
         if not attempts.is_open(records, subject, call.now):
             raise AccessDenied("Too many wrong passwords, try again later.")
-    if not request.passwords.matches(parameters["OldPassword"], profile["digest"]):
+    if not request.server.passwords.matches(parameters["OldPassword"], profile["digest"]):
         raise AccessDenied(_WRONG)
     with request.store.write_transaction() as records:
         attempts.clear(records, subject)
@@ -86,7 +86,7 @@ def prepare_change(request: OperationRequest, account: str, parameters: Input) -
 
 def _hashed(request: OperationRequest, person: Person, password: str) -> _Prepared:
     """Return a hashed password. Raises `PasswordPolicyViolation`, `ServerBusy`."""
-    hashed = hash_password(request.store, request.passwords, person, password)
+    hashed = hash_password(request.store, request.server.passwords, person, password)
     if isinstance(hashed, str):
         raise PasswordPolicyViolation(hashed, place="Password")
     return _Prepared(person, hashed)

@@ -153,7 +153,7 @@ def service_of_credential(call: ServiceCall, parameters: Input) -> Keys:
 
 
 def _form_of(call: ServiceCall, service: str) -> _Form:
-    if service.endswith(_DOMAIN) and service.removesuffix(_DOMAIN) in call.app_services:
+    if service.endswith(_DOMAIN) and service.removesuffix(_DOMAIN) in {one.service for one in call.server.catalogues}:
         return _API_KEY
     form = SERVICES.get(service)
     if form is None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import OperationRequest, run
 from iam_guard.api.paging import CHUNK_ROWS
@@ -254,7 +255,7 @@ def test_statements_per_page_do_not_depend_on_its_length(account: Client, server
         for operation, parameters in operations.items():
             with statements(server) as executed:
                 whole = {"MaxItems": 1000, **parameters}
-                run(OperationRequest(IAM, operation, whole, caller=admin, store=server.store, now=0), lambda _: None)
+                run(OperationRequest(ApiServer(server.store), IAM, operation, whole, admin, now=0), lambda _: None)
             found[operation] = len(executed)
         return found
 

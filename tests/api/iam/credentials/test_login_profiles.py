@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.call import ServiceCall
+from iam_guard.api.call import ApiServer, ServiceCall
 from iam_guard.api.iam.credentials.login_profiles import own_password_target
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.passwords.stored_passwords import MAX_FORMER
@@ -270,7 +270,7 @@ def test_session_policies_override_the_password_policy_grant(server: Running, ia
         caller = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/admin", session_policies=session_policies)
         with server.store.read_transaction() as records:
             store = server.store
-            call = ServiceCall(caller, ACCOUNT, "aws", 0, records, store.sealer, store.ids, store.seal_session)
+            call = ServiceCall(ApiServer(store), caller, ACCOUNT, 0, records)
             policy: Any = own_password_target(call, {}).policy
         assert (policy and policy["Statement"][0]["Action"]) == expected
 
