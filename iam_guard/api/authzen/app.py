@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from iam_guard.api.authzen.entities import Document
 from iam_guard.api.authzen.evaluations import EVALUATE, AuthzenCaller, EvaluationApi, error_message
 from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS, SearchApi
-from iam_guard.api.own_app import MAX_PARSED_INLINE, WORKERS, OwnApp, known_error, log_failure
 from iam_guard.api.protocol.json_body import read_object
+from iam_guard.api.protocol.own_app import MAX_PARSED_INLINE, WORKERS, OwnApp, known_error, log_failure
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.authn.signatures.payload_hash import stated_payload

@@ -23,11 +23,11 @@ from starlette.types import Receive, Scope, Send
 
 from iam_guard.api.call import ApiServer, Input, Verified
 from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
-from iam_guard.api.own_app import MAX_PARSED_INLINE, OwnApp, T, known_error, log_failure
 from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
 from iam_guard.api.protocol.messages import WireCall, WireRequest, WireResponse
+from iam_guard.api.protocol.own_app import MAX_PARSED_INLINE, OwnApp, T, known_error, log_failure
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.validation import reject_control_characters, validate
 from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of

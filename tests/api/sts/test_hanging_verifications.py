@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.api.own_app import WORKERS
+from iam_guard.api.protocol.own_app import WORKERS
 from iam_guard.authn.saml.response import read_response
 from iam_guard.authn.tokens import assertion_verifier
 from iam_guard.web.shared_workers import MAX_SAML_WORKERS, MAX_WORKERS_OF_ACCOUNT
