@@ -61,6 +61,11 @@ SLOW = (
     "analysis/reports/test_report_in_browser.py",
     "console/browser",
     "api/test_crash.py",
+    "audit/test_pipeline_processes.py",
+    "cli/test_serve.py",
+    "filters/test_translator_mutants.py",  # of the law itself
+    "integrations/test_fastmcp_http.py",
+    "integrations/test_routes_command.py",
     "store/test_query_plans.py",
     "store/test_server_frozen.py",
 )
