@@ -30,10 +30,10 @@ FORMAT = click.option(
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """What a check prints in each format. Its verdict is the exit code."""
+    """What a check prints in each format, of which only the asked one is computed. Its verdict is the exit code."""
 
     verdict: CheckVerdict
-    data: Any
+    data: Callable[[], Any]
     findings: Iterable[FileFinding]
     rules: Mapping[str, SarifRule]
     lines: Iterable[str]
@@ -49,7 +49,7 @@ def checking(command: Callable[..., CheckAnswer]) -> Callable[..., None]:
         answer = command(**options)
         match "json" if as_json else form:
             case "json":
-                click.echo(json.dumps(answer.data, indent=2))
+                click.echo(json.dumps(answer.data(), indent=2))
             case "text":
                 for line in answer.lines:
                     click.echo(line)

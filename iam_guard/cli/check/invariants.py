@@ -52,10 +52,12 @@ def command(file: Path, store: str, app: str | None, reference_files: tuple[Path
         access = read_store_access(opened)
         results = check_invariants(access, listed, services.prefixes, advance)
     verdict = overall([result.verdict for result in results])
-    members = [invariant_members(result, access) for result in results]
     return CheckAnswer(
         verdict,
-        {"result": verdict.value, "invariants": members},
+        lambda: {
+            "result": verdict.value,
+            "invariants": [invariant_members(result, access) for result in results],
+        },
         (finding for result in results for finding in invariant_findings(result, str(file))),
         RULES,
         (line for result in results for line in _lines(result, access, file)),

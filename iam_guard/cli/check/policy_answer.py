@@ -55,13 +55,13 @@ class CheckedFile(NamedTuple):
 
 def policy_answer(result: CheckResult, file: CheckedFile) -> CheckAnswer:
     """Return what a check of policies prints."""
-    return CheckAnswer(result.verdict, result.to_dict(), _findings(result, file), _RULES, _lines(result))
+    return CheckAnswer(result.verdict, result.to_dict, _findings(result, file), _RULES, _lines(result))
 
 
-def _findings(result: CheckResult, file: CheckedFile) -> list[FileFinding]:
-    """Return the finding of a result that is no PASS, at the statement that it names."""
+def _findings(result: CheckResult, file: CheckedFile) -> Iterator[FileFinding]:
+    """Yield the finding of a result that is no PASS, at the statement that it names."""
     if result.passed:
-        return []
+        return
     code = "check-failed" if result.verdict is CheckVerdict.FAIL else "check-undecided"
     message = " ".join([result.message, *(reason.description for reason in result.reasons)])
     if result.witness is not None:
@@ -71,7 +71,7 @@ def _findings(result: CheckResult, file: CheckedFile) -> list[FileFinding]:
         if file.text is not None and reason.statement_index is not None:
             position = parse(file.text, file.type).statements[reason.statement_index].position
             line, column = (line, column) if position is None else (position.line, position.column + 1)
-    return [FileFinding(code, "error", shown(message), file.name, line, column)]
+    yield FileFinding(code, "error", shown(message), file.name, line, column)
 
 
 _RULES = {

@@ -51,10 +51,9 @@ def command(old: str, new: str, app: str | None, reference_files: tuple[Path, ..
         found = [*comparison.new_access()]
     places = PolicyPlaces(Path(new) if is_seed_file(new) else None)
     verdict = overall([one.result.verdict for one in found])
-    members = [new_access_members(one, after, places) for one in found]
     return CheckAnswer(
         verdict,
-        {"result": verdict.value, "newAccess": members},
+        lambda: {"result": verdict.value, "newAccess": [new_access_members(one, after, places) for one in found]},
         (new_access_finding(one, places, new) for one in found),
         RULES,
         _report(verdict, found, after, places),
