@@ -114,7 +114,7 @@ def _call(shape: Shape) -> tuple[dict[str, Any], Callable[[], Any], Callable[[An
     line, *lines = head.split(b"\r\n")
     method, target, _ = line.split(b" ")
     path, _, query = target.partition(b"?")
-    headers = [(name.strip().lower(), value.strip()) for name, _, value in (each.partition(b":") for each in lines)]
+    headers = [(name.strip().lower(), value.strip()) for name, _, value in (header.partition(b":") for header in lines)]
     is_socket = any(header == (b"upgrade", b"websocket") for header in headers)
     parts = [{"type": "websocket.connect"}] if is_socket else [*_body_parts(body, dict(headers))]
     scope = {

@@ -152,7 +152,7 @@ class SamlSignOn:
                 raise InvalidIdentityToken("expected an assertion that is the same for all providers")
             assertion, named = read, providers_in(read.attributes.get(ROLE_ATTRIBUTE, ()))
             same = self._with_same_metadata(candidate, [other for other in remaining if other.arn in named])
-            providers |= {each.arn: (provider, each.sign_ons) for each in (candidate, *same)}
+            providers |= {stored.arn: (provider, stored.sign_ons) for stored in (candidate, *same)}
             others = [other for other in remaining if other.arn in named - providers.keys()]
             remaining.clear()
             remaining.extend(others)
