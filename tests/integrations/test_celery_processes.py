@@ -44,6 +44,7 @@ docs = Service("docs")
 guard = open_guard(os.environ["STORE"], services=[docs], audit=os.environ["TRAIL"])
 app = Celery("tasks")
 app.config_from_object("celeryconfig")
+app.conf.broker_transport_options["data_folder_out"] = os.environ["OUT"]
 app.conf.beat_schedule = {"nightly": {"task": "who", "schedule": 0.2, "options": {"task_id": "scheduled"}}}
 nightly = Principal.from_arn("arn:aws:iam::111122223333:user/user7")
 guard_tasks(app, guard, once="ONCE" in os.environ, scheduled_as=nightly)
@@ -92,7 +93,7 @@ class Farm:
             (folder / name).mkdir()
         (folder / "tasks.py").write_text(MODULE)
         (folder / "celeryconfig.py").write_text(CONFIGURATION.format(folder=folder))
-        self.environment = {**os.environ, "STORE": store, "TRAIL": f"{self.trail}/"}
+        self.environment = {**os.environ, "STORE": store, "TRAIL": f"{self.trail}/", "OUT": f"{folder}/q"}
         self.guard: Guard = open_guard(store)
         self.app = Celery("tasks", set_as_current=False)
         settings: dict[str, Any] = {}
@@ -102,12 +103,19 @@ class Farm:
         guard_tasks(self.app, self.guard)
 
     def send(self, user: str, name: str, *args: object) -> Any:
-        """Send a task; its file is moved when it is whole, since a worker would lose an empty one."""
         with calling(self.guard, Principal.from_arn(f"arn:aws:iam::{ACME}:user/{user}")):
             sent = self.app.send_task(name, args)
-        for message in (self.folder / "written").iterdir():
-            message.rename(self.folder / "q" / message.name)
+        self.queue(self.written())
         return sent
+
+    def written(self) -> list[Path]:
+        """Return the messages that another process than the worker wrote, the oldest first."""
+        return sorted((self.folder / "written").iterdir(), key=lambda message: message.stat().st_mtime_ns)
+
+    def queue(self, messages: list[Path]) -> None:
+        """Move messages that are whole to the worker, which ends at an empty file."""
+        for message in messages:
+            message.rename(self.folder / "q" / message.name)
 
     @contextmanager
     def running(self, *command: str, **more: str) -> Iterator[subprocess.Popen[str]]:
@@ -210,5 +218,8 @@ def test_task_of_a_killed_process_is_delivered_again(farm: Farm, once: bool) -> 
 def test_beat_sends_as_its_principal(farm: Farm) -> None:
     """The principal of the set-up, also for a schedule in a file."""
     result = farm.app.AsyncResult("scheduled")
-    with farm.running("beat", "-s", str(farm.folder / "schedule")), farm.running("worker", "-P", "solo"):
+    with farm.running("beat", "-s", str(farm.folder / "schedule"), OUT=str(farm.folder / "written")):
+        eventually(lambda: len(farm.written()) > 1)  # then the first one is whole
+    farm.queue(farm.written()[:1])
+    with farm.running("worker", "-P", "solo"):
         assert answer(result) == f"arn:aws:iam::{ACME}:user/user7"
