@@ -24,9 +24,9 @@ from iam_guard import Endpoint, Guard, IamGuardError, Principal, Service
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, current_call, serving
+from iam_guard.web.connection import new_request_id
 from iam_guard.web.endpoints import check_handler_parameters, check_services, endpoint_row, own_mark, unguarded_message
 from iam_guard.web.refusal import decision_of
-from iam_guard.web.request_ids import new_request_id
 from iam_guard.web.requirement import PUBLIC, Concealed, Requirement
 from iam_guard.web.response_guard import record_failure
 from iam_guard.web.route_maps.mapped_route import MappedRoute, Mark
