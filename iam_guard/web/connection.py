@@ -8,13 +8,13 @@ is not an address, the caller's address is unknown: a proxy's address would look
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
+from iam_guard.audit.record.event_ids import new_id
 from iam_guard.authn.certificates.client_certificate import CHAIN_HEADER, RFC_9440, TLS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ReceivedCertificate
@@ -38,8 +38,6 @@ _MAX_ADDRESS_LENGTH: Final = 128
 _CACHED_ADDRESSES: Final = 4096
 _WITH_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::[0-9]{1,5})?")
 _SECURE_SCHEMES = ("https", "wss")
-_VARIANTS: Final = dict(zip("0123456789abcdef", 4 * "89ab", strict=True))
-"""Random hex digit -> one that starts with the bits 10."""
 
 
 class Connection:
@@ -73,7 +71,7 @@ class Connection:
             secure = secure if protocol is None else protocol.lower() in _SECURE_SCHEMES
             peer = self._origin(sent, peer)
         return Call(
-            new_request_id(),
+            new_id(),
             scope["type"],
             scope.get("method", "GET"),
             scope.get("path", "").replace("?", "%3F"),  # audit records contain the URL up to the first `?`
@@ -183,12 +181,3 @@ def _read_address(text: str) -> str | None:
 def _last(headers: Headers, header: bytes) -> str | None:
     values = [value for name, value in headers if name == header]
     return values[-1].decode("latin-1").rsplit(",", 1)[-1].strip() if values else None
-
-
-def new_request_id() -> str:
-    """Return a random UUID (version 4, RFC 9562); `uuid.uuid4` takes three times as long.
-
-    Raises `OSError` if the system has no randomness.
-    """
-    drawn = os.urandom(16).hex()
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{_VARIANTS[drawn[16]]}{drawn[17:20]}-{drawn[20:]}"

@@ -132,6 +132,12 @@ def test_new_id_is_a_random_uuid(random: bytes) -> None:
     assert (uuid.version, uuid.variant) == (4, RFC_4122)
 
 
+def test_missing_randomness_is_an_error() -> None:
+    """An id is never made up."""
+    with patch("os.urandom", side_effect=OSError("no randomness")), pytest.raises(OSError, match="no randomness"):
+        new_id()
+
+
 @pytest.mark.forks
 def test_forked_processes_have_different_ids() -> None:
     """No randomness is cached."""

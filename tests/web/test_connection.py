@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import patch
-from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
@@ -14,7 +12,7 @@ from iam_guard.audit.record.record import request_parameters
 from iam_guard.errors import MalformedRequest
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.web.connection import MAX_HEADERS, Connection, new_request_id
+from iam_guard.web.connection import MAX_HEADERS, Connection
 from tests.tables import table
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")
@@ -221,19 +219,3 @@ def test_path_with_invalid_utf8_is_rejected(path: bytes) -> None:
     """Servers decode such a path differently."""
     with pytest.raises(MalformedRequest):
         Connection(Settings()).request(scope(raw_path=path))
-
-
-@given(st.binary(min_size=16, max_size=16))
-def test_request_id_is_random_uuid(random: bytes) -> None:
-    """122 random bits in the form of a version 4 UUID (RFC 9562)."""
-    with patch("os.urandom", return_value=random) as urandom:
-        id = new_request_id()
-    urandom.assert_called_once_with(16)
-    assert (str(UUID(id)), UUID(id).version, UUID(id).variant) == (id, 4, RFC_4122)
-    assert id == str(UUID(bytes=random, version=4))
-
-
-def test_missing_randomness_is_an_error() -> None:
-    """An id is never made up."""
-    with patch("os.urandom", side_effect=OSError("no randomness")), pytest.raises(OSError, match="no randomness"):
-        new_request_id()

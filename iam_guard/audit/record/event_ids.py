@@ -1,4 +1,4 @@
-"""The ids of audit records."""
+"""The ids of requests and of audit records."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 
 
 def new_id() -> str:
-    """Return a random UUID (version 4); three times as fast as `uuid.uuid4`."""
+    """Return a random UUID (version 4); three times as fast as `uuid.uuid4`.
+
+    Raises `OSError` if the system has no randomness.
+    """
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 

@@ -21,10 +21,10 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
 
 from iam_guard import Endpoint, Guard, IamGuardError, Principal, Service
+from iam_guard.audit.record.event_ids import new_id
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, current_call, serving
-from iam_guard.web.connection import new_request_id
 from iam_guard.web.endpoints import check_handler_parameters, check_services, endpoint_row, own_mark, unguarded_message
 from iam_guard.web.refusal import decision_of
 from iam_guard.web.requirement import PUBLIC, Concealed, Requirement
@@ -121,7 +121,7 @@ class GuardTools(Middleware):
                 around = current_call()
         if around is None:
             principal = self._principal or Principal.anonymous()
-            return _MessageCall(self.guard, principal, Call(new_request_id(), region=self.guard.settings.region))
+            return _MessageCall(self.guard, principal, Call(new_id(), region=self.guard.settings.region))
         if around.is_over:
             raise ConfigurationError("the call is over: a message that outlives its HTTP request has no caller")
         if around.guard is not self.guard:
