@@ -13,7 +13,7 @@ from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.authn.signatures.payload_hash import check_payload, is_chunked, is_unsigned, stated_payload
-from iam_guard.errors import RequestTooLarge
+from iam_guard.errors import IamGuardError, RequestTooLarge
 from iam_guard.settings import Settings
 
 EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
@@ -62,6 +62,28 @@ class Digest(Protocol):
 def empty_hash() -> str:
     """Return the hash of an empty body, for a request whose body is not read."""
     return EMPTY_HASH
+
+
+class SignedBody(Protocol):
+    """The body of a signed request, read or wrapped."""
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether the signature does not cover it."""
+
+    @property
+    def chunks(self) -> ChunkedBody | None:
+        """What decodes a chunked body."""
+
+    @property
+    def refusal(self) -> IamGuardError | None:
+        """Why the body is not the signed one; set while it is read."""
+
+    def hash(self) -> str:
+        """Return the hexadecimal SHA-256 of the body; before it is read, the stated one."""
+
+    def release(self) -> None:
+        """Free the memory that it takes."""
 
 
 class HashedParts:
@@ -115,6 +137,20 @@ class DecodedParts:
 
 BodyParts: TypeAlias = HashedParts | DecodedParts
 """Verifies a body while its parts arrive."""
+
+
+_CODING_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
+
+
+def headers_of_content(headers: Iterable[tuple[bytes, bytes]], length: int | None) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a chunked body of `length` bytes after its chunks are decoded."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _CODING_HEADERS]
+    codings = [value for name, value in headers if name.lower() == b"content-encoding"]
+    left = codings_of_content(value.decode("latin-1") for value in codings)
+    if left:
+        kept.append((b"content-encoding", left.encode("latin-1")))
+    kept.append((b"content-length", str(length).encode("ascii")))
+    return kept
 
 
 def codings_of_content(values: Iterable[str]) -> str:

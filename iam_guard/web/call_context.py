@@ -48,7 +48,7 @@ class CurrentCall:
     """The action that a decorator is about to authorize; it is recorded if no decision could be made."""
     refused_by: object = field(default=None, init=False, repr=False)
     """The requirement that denied the call, unless it was allowed later."""
-    has_unsigned_payload: bool = False
+    has_unsigned_payload: bool = field(default=False, init=False)
     """Whether the signature does not cover the body, and no requirement has accepted that yet."""
     browser: BrowserCaller | None = field(default=None, init=False)
     """What the session cookie establishes; None without one, or if the caller has another credential."""
@@ -66,7 +66,7 @@ class CurrentCall:
     """The `Endpoint.address` of the matched route; None if the framework does not report it."""
     app: object = field(default=None, init=False, repr=False)
     """The application of that route, for the inventory."""
-    read_parameters: ReadParameters = field(default=path_parameters, repr=False)
+    read_parameters: ReadParameters = field(default=staticmethod(path_parameters), init=False, repr=False)
     """Returns the path parameters that the guarded function does not have, as the rest of the application gets them."""
 
     @property

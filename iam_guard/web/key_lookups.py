@@ -15,7 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from iam_guard.errors import ServerBusy, StoreUnavailable
+import anyio.to_thread
+
+from iam_guard.errors import CacheMiss, ServerBusy, StoreUnavailable
 from iam_guard.web.worker_slots import WorkerSlots
 
 T = TypeVar("T")
@@ -45,16 +47,29 @@ class _Progress:
     last = 0.0
 
 
-async def look_up_async(work: Callable[[], T]) -> T:
-    """Call `work` in a worker thread once a slot is free. Raises `ServerBusy`."""
+async def look_up_async(work: Callable[..., T], is_known: Callable[[], bool] | None = None) -> T:
+    """Call `work` with `cache_only`, or on a miss in a worker thread, once a slot is free unless the key is known.
+
+    Raises `ServerBusy`.
+    """
+    try:
+        return work(cache_only=True)
+    except CacheMiss:
+        if is_known is not None and is_known():
+            return await anyio.to_thread.run_sync(work)
     since = time.monotonic()
     while (slot := await _async_slots.acquire(MAX_WAIT)) is None:
         _check_wait(since)
     return await _async_slots.run(slot, partial(_record_progress, work))
 
 
-def look_up_sync(work: Callable[[], T]) -> T:
-    """Call `work` in this thread once a slot is free. Raises `ServerBusy`."""
+def look_up_sync(work: Callable[..., T], is_known: Callable[[], bool] | None = None) -> T:
+    """Call `work` as `look_up_async` does, but wait in this thread. Raises `ServerBusy`."""
+    try:
+        return work(cache_only=True)
+    except CacheMiss:
+        if is_known is not None and is_known():
+            return work()
     since, slots = time.monotonic(), _slots
     while not slots.acquire(timeout=MAX_WAIT):
         _check_wait(since)

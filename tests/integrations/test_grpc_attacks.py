@@ -336,8 +336,8 @@ def test_busy_guard_answers_resource_exhausted(
     async def refuse_async(*_: Any) -> Any:
         raise ServerBusy("too many")
 
-    monkeypatch.setattr("iam_guard_grpc.guarded_rpc.look_up_sync", refuse)
-    monkeypatch.setattr("iam_guard.web.asgi.authentication.look_up_async", refuse_async)
+    monkeypatch.setattr("iam_guard.web.request_credentials.look_up_sync", refuse)
+    monkeypatch.setattr("iam_guard.web.request_credentials.look_up_async", refuse_async)
     with served(kind, guard) as channel:
         _, done = call(channel, "GetDocument", Document(document_id="7"), key("ada"))
     assert done.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from iam_guard.errors import CacheMiss
 from iam_guard.web import body_budget, key_lookups
 from iam_guard.web.body_budget import MAX_UNVERIFIED, Reservation, reserved_bytes
 from tests.store.test_forked import in_child, statuses
@@ -19,9 +20,13 @@ def test_forked_process_has_all_lookup_slots(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(key_lookups, "MAX_WAIT", 0.01)
     begun, ends = threading.Barrier(key_lookups.MAX_LOOKUPS + 1), threading.Event()
 
-    def lookup() -> None:
-        begun.wait(30)
-        ends.wait(30)
+    def lookup(*, cache_only: bool = False) -> str:
+        if cache_only:
+            raise CacheMiss
+        if threading.current_thread() is not threading.main_thread():
+            begun.wait(30)
+            ends.wait(30)
+        return "found"
 
     threads = [
         threading.Thread(target=key_lookups.look_up_sync, args=(lookup,)) for _ in range(key_lookups.MAX_LOOKUPS)
@@ -30,12 +35,12 @@ def test_forked_process_has_all_lookup_slots(monkeypatch: pytest.MonkeyPatch) ->
         thread.start()
     begun.wait(30)
     try:
-        assert statuses([in_child(lambda: key_lookups.look_up_sync(lambda: False))]) == [0]
+        assert statuses([in_child(lambda: key_lookups.look_up_sync(lookup) != "found")]) == [0]
     finally:
         ends.set()
         for thread in threads:
             thread.join()
-    assert key_lookups.look_up_sync(lambda: "found") == "found"
+    assert key_lookups.look_up_sync(lookup) == "found"
 
 
 def test_forked_process_has_the_whole_body_budget() -> None:

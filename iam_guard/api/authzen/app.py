@@ -36,12 +36,12 @@ from iam_guard.errors import (
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
-from iam_guard.web.asgi.authentication import read_signed_body, verified
 from iam_guard.web.asgi.body import BufferedBody
+from iam_guard.web.asgi.bridge import read_signed_body
 from iam_guard.web.body_budget import check_content_length
 from iam_guard.web.body_verification import too_large
 from iam_guard.web.refusal import REALM, authentication_required
-from iam_guard.web.request_credentials import reading_credential
+from iam_guard.web.request_credentials import principal_lookup, reading_credential
 
 BATCH_WORKERS: Final = 1
 """Batches and searches that are answered at the same time; they pause, and may take seconds."""
@@ -134,7 +134,7 @@ class AuthzenApi(OwnApp):
                 body.release()
                 raise
         try:
-            principal = await verified(self.guard, request, credential, body, facts, any_scope=True)
+            principal = await principal_lookup(self.guard, request, credential, facts, body, any_scope=True).run_async()
             if principal.type is PrincipalType.ANONYMOUS:
                 error = authentication_required(action)
                 self.guard.trail.record_authentication(error, facts, "none", None)

@@ -54,10 +54,11 @@ from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.model.result import CallResult
 from iam_guard.store.database.time_limits import queued_for
-from iam_guard.web.asgi.authentication import read_signed_body, verified
 from iam_guard.web.asgi.body import BufferedBody
+from iam_guard.web.asgi.bridge import read_signed_body
 from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
+from iam_guard.web.request_credentials import principal_lookup
 from iam_guard.web.shared_workers import in_provider_worker, in_saml_worker
 
 _log = logging.getLogger("iam_guard.api")
@@ -174,7 +175,9 @@ class AwsApi(OwnApp):
                 call.is_audited = True
             raise
         call.is_audited = True  # by the guard, if it rejects the credential
-        principal = await verified(self.guard, request, credential, body, call.facts, any_scope=True)
+        principal = await principal_lookup(
+            self.guard, request, credential, call.facts, body, any_scope=True
+        ).run_async()
         call.is_audited = False
         call.principal = principal
         if not isinstance(credential, SigV4Credential):

@@ -41,26 +41,22 @@ class LineSettings:
 class DeferredDecision(QueuedRecord):
     """A decision and the facts of its moment, in the lane of allowed requests.
 
-    The fields are assigned one by one, since an `__init__` would cost each request as much again.
+    `facts` is a plain tuple, since an `__init__` and a field for each would cost every request as much again.
     """
 
-    __slots__ = ("call", "decision", "duration", "event_id", "settings", "time", "trace")
+    __slots__ = ("facts",)
 
-    settings: LineSettings
-    decision: Decision
-    call: Call | None
-    time: datetime
-    event_id: str | None
-    """None if the writer may make it, since the request proceeds without its record."""
-    trace: TraceIds | None
-    duration: float
+    facts: tuple[LineSettings, Decision, Call | None, datetime, str | None, TraceIds | None, float]
+    """The settings, the decision and its call, the time, the id of the record, the trace, and the duration.
+
+    The id is None if the writer may make it, since the request proceeds without its record.
+    """
 
     def make_line(self) -> bytes:
-        settings = self.settings
-        event_id = settings.new_id() if self.event_id is None else self.event_id
-        stamp = Stamp(self.time, event_id, settings.region, *(self.trace or NO_TRACE))
-        line = decision_line(self.decision, self.call, stamp, duration=self.duration, keys=settings.keys)
-        del self.decision, self.call  # if the batch cannot be written, the line stays in the queue, and they do not
+        settings, decision, call, time, event_id, trace, duration = self.facts
+        stamp = Stamp(time, event_id or settings.new_id(), settings.region, *(trace or NO_TRACE))
+        line = decision_line(decision, call, stamp, duration=duration, keys=settings.keys)
+        del self.facts  # if the batch cannot be written, the line stays in the queue, and the decision does not
         return line
 
 
@@ -96,13 +92,8 @@ class Deferral:
                 event_id = self._settings.new_id()
             record = DeferredDecision()
             record.line = None
-            record.settings = self._settings
-            record.decision = decision
-            record.call = call
-            record.time = self._clock()
-            record.event_id = event_id
-            record.trace = None if span is None else trace_ids(span)
-            record.duration = duration
+            trace = None if span is None else trace_ids(span)
+            record.facts = self._settings, decision, call, self._clock(), event_id, trace, duration
         except Exception:  # noqa: BLE001 - it happens again on the long way, which reports it
             return False
         return queue.put_allowed(record)

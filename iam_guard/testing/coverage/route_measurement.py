@@ -20,7 +20,7 @@ from iam_guard.testing.coverage.policy_measurement import replaced, without_plan
 from iam_guard.testing.coverage.route_coverage import RouteCoverage
 from iam_guard.web.asgi.middleware import GuardMiddleware
 from iam_guard.web.call_context import CurrentCall, current_call
-from iam_guard.web.guarded_answer import GuardedAnswer
+from iam_guard.web.guarded_request import GuardedRequest
 from iam_guard.web.refusal import Refusal
 from iam_guard.web.route_maps.route_map import RouteMap
 
@@ -61,7 +61,7 @@ def watching_calls(
     record_decision: Callable[[CurrentCall, Decision], None], record_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
     """Call `record_decision` with every decision of a guard in a call, and `record_app` with its application."""
-    answer, serve, leave = Guard._decide_and_record, GuardMiddleware.__call__, GuardedAnswer.leave
+    answer, serve, leave = Guard._decide_and_record, GuardMiddleware.__call__, GuardedRequest.leave
 
     @wraps(answer)
     def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
@@ -80,8 +80,8 @@ def watching_calls(
         return serve(self, scope, receive, send)
 
     @wraps(leave)
-    def watched_leave(self: GuardedAnswer, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
-        call = self._call
+    def watched_leave(self: GuardedRequest, status: int, headers: Iterable[tuple[str, str]] = ()) -> Refusal | None:
+        call = self.call
         if call is not None and call.app is not None:
             record_app(call.app, None)
             for decision in call.decisions:
@@ -92,6 +92,6 @@ def watching_calls(
         without_plans(),
         replaced(Guard, "_decide_and_record", watched_answer),
         replaced(GuardMiddleware, "__call__", watched_serve),
-        replaced(GuardedAnswer, "leave", watched_leave),
+        replaced(GuardedRequest, "leave", watched_leave),
     ):
         yield

@@ -12,8 +12,8 @@ from typing import Final
 from starlette.types import Message, Scope, Send
 
 from iam_guard.errors import IamGuardError, UndecidedEndpoint
-from iam_guard.web.asgi.authentication import Body
 from iam_guard.web.asgi.route_matching import ROUTER_KEYS, answering_endpoint, is_unrouted
+from iam_guard.web.body_verification import SignedBody
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.endpoints import mark_of
 from iam_guard.web.refusal import Refusal
@@ -71,7 +71,7 @@ class GuardedSend:
     """Whether a neutral response was sent instead of the application's."""
     _instead: Refusal | None = None
 
-    def __init__(self, call: CurrentCall, scope: Scope, send: Send, body: Body | None) -> None:
+    def __init__(self, call: CurrentCall, scope: Scope, send: Send, body: SignedBody | None) -> None:
         self._call = call
         self._scope = scope  # a route map may set another one in the call
         self._send = send

@@ -7,20 +7,13 @@ passed on as the server reports it; the body then never ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
-
 from starlette.types import Message, Receive
 
 from iam_guard.authn.signatures.chunked import ChunkedBody
 from iam_guard.errors import IamGuardError
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.body_budget import Reservation
-from iam_guard.web.body_verification import BodyParts, DecodedParts, HashedParts, codings_of_content, empty_hash
-
-Headers = list[tuple[bytes, bytes]]
-
-_CODING_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
+from iam_guard.web.body_verification import BodyParts, DecodedParts, HashedParts, empty_hash
 
 
 class _VerifiedBody:
@@ -98,15 +91,6 @@ class DecodedBody(_VerifiedBody):
         self.release = reservation.release
 
     hash = staticmethod(empty_hash)  # the signature covers a constant instead
-
-    def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-        kept = [(name, value) for name, value in headers if name.lower() not in _CODING_HEADERS]
-        codings = [value for name, value in headers if name.lower() == b"content-encoding"]
-        left = codings_of_content(value.decode("latin-1") for value in codings)
-        if left:
-            kept.append((b"content-encoding", left.encode("latin-1")))
-        kept.append((b"content-length", str(self.chunks.length).encode("ascii")))
-        return kept
 
 
 class UnsignedBody:

@@ -19,21 +19,18 @@ themselves, and trust no other origin.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from iam_guard.authn.credential_verifier import ANONYMOUS
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.tokens.session_cookie import SessionCookie, clear_cookie, cookie_name, is_csrf_token, read_cookie
-from iam_guard.errors import AccessDenied, CacheMiss, ExpiredToken, IamGuardError, InvalidClientTokenId
+from iam_guard.errors import AccessDenied, ExpiredToken, IamGuardError, InvalidClientTokenId
 from iam_guard.guard.guard import Guard
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.key_lookups import look_up_async, look_up_sync
 
 CSRF_HEADER: Final = b"x-csrf-token"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -82,44 +79,19 @@ def session_cookie(request: HttpRequest, facts: Call) -> SessionCookie | None:
     return None if name is None else read_cookie(values, name)
 
 
-async def browser_caller_async(guard: Guard, request: HttpRequest, cookie: SessionCookie, facts: Call) -> BrowserCaller:
-    """Return the caller with a cookie; use a worker thread if the store must be queried.
-
-    Raises `StoreUnavailable`, and `ServerBusy` if too many threads look up sessions and keys; both are recorded.
-    """
-    with _recording(guard, facts):
-        try:
-            return browser_caller(guard, request, cookie, facts, cache_only=True)
-        except CacheMiss:
-            return await look_up_async(partial(browser_caller, guard, request, cookie, facts))
-
-
-def browser_caller_sync(
-    guard: Guard, request: HttpRequest, cookie: SessionCookie, facts: Call, *, cache_only: bool = False
-) -> BrowserCaller:
-    """Return the caller with a cookie, as `browser_caller_async` does; wait for the store in this thread.
-
-    With `cache_only` it raises `CacheMiss` instead of waiting.
-    """
-    with _recording(guard, facts):
-        try:
-            return browser_caller(guard, request, cookie, facts, cache_only=True)
-        except CacheMiss:
-            if cache_only:
-                raise
-            return look_up_sync(partial(browser_caller, guard, request, cookie, facts))
-
-
 def browser_caller(
     guard: Guard, request: HttpRequest, cookie: SessionCookie, facts: Call, *, cache_only: bool = False
 ) -> BrowserCaller:
     """Return the caller with a cookie. With `cache_only` it raises `CacheMiss` if the store must be queried.
 
-    Raises `StoreUnavailable`.
+    Raises `StoreUnavailable`, which is recorded.
     """
-    session = (
-        guard.people.browser_sessions.find_by_digest(cookie.digest, cache_only=cache_only) if cookie.digest else None
-    )
+    find = guard.people.browser_sessions.find_by_digest
+    try:
+        session = find(cookie.digest, cache_only=cache_only) if cookie.digest else None
+    except IamGuardError as error:
+        guard.trail.record_authentication(error, facts, "session")
+        raise
     if session is None:
         refused = ExpiredToken if cookie.digest else InvalidClientTokenId  # ended sessions are not kept
         caller = BrowserCaller(ANONYMOUS, cookie, refusal=refused(place="cookie"), is_over=True)
@@ -131,15 +103,6 @@ def browser_caller(
         caller = BrowserCaller(session.principal if refusal is None else ANONYMOUS, cookie, session, refusal)
     guard.count_authenticated(caller.principal)
     return caller
-
-
-@contextmanager
-def _recording(guard: Guard, facts: Call) -> Iterator[None]:
-    try:
-        yield
-    except IamGuardError as error:
-        guard.trail.record_authentication(error, facts, "session")
-        raise
 
 
 def _problem(request: HttpRequest, facts: Call, session: BrowserSession, trusted: Collection[str]) -> str | None:

@@ -58,6 +58,10 @@ class RequestBody:
     def hash(self) -> str:
         return self.computed
 
+    def release(self) -> None:
+        if self.reservation is not None:
+            self.reservation.release()
+
     def install_in(self, environ: Environ) -> None:
         """Replace the body in the environ, with the headers of the decoded content."""
         if self.stream is environ["wsgi.input"]:

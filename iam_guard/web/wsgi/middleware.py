@@ -21,7 +21,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError, UndecidedEndpoin
 from iam_guard.guard.guard import Guard
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, serving
 from iam_guard.web.refusal import Refusal, RefusalFormat, problem
-from iam_guard.web.wsgi.bridge import GuardedRequest, WsgiBridge
+from iam_guard.web.wsgi.bridge import GuardedSyncRequest, WsgiBridge
 from iam_guard.web.wsgi.environ import scope_of
 
 Headers: TypeAlias = list[tuple[str, str]]
@@ -63,7 +63,7 @@ class GuardWsgiMiddleware:
 class _PendingResponse:
     """The application's response, delayed until it is known that it may be sent."""
 
-    def __init__(self, guarded: GuardedRequest, start_response: StartResponse) -> None:
+    def __init__(self, guarded: GuardedSyncRequest, start_response: StartResponse) -> None:
         self._guarded = guarded
         self._start_response = start_response
         self._start_arguments: tuple[str, Headers] | None = None

@@ -159,13 +159,15 @@ class _GuardMiddleware:
         if endpoint is not None and self.routes is not None:
             row = self.routes.row(request.method, path, host)
             endpoint = endpoint if row is None else row.endpoint_to_report(endpoint, request.method)
-        guarded = self._bridge.begin(scope_of(request), receive_of(request))
+        guarded = self._bridge.begin(scope_of(request))
         exchange, served = Exchange(guarded), request
         has_body = request.can_read_body  # before it is read
         EXCHANGE.set(exchange)  # for the rest of the request's task, which aiohttp ends after the response
         try:
             check_host(request, guarded, self._bridge.guard)
-            call = await guarded.authenticate(lambda: takes_unsigned(mark_of(endpoint, request.method)))
+            call = await guarded.authenticate(
+                receive_of(request), lambda _: takes_unsigned(mark_of(endpoint, request.method))
+            )
             served = await served_request(request, guarded, call, has_body=has_body)
             call.matched(endpoint, match, address=route_address(host, path), app=self._app)
             with serving(call):

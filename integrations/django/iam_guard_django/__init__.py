@@ -25,7 +25,7 @@ from iam_guard.errors import CacheMiss, ConfigurationError
 from iam_guard.model.principal import PrincipalType
 from iam_guard.web.call_context import CurrentCall, current_call, serving
 from iam_guard.web.refusal import Refusal
-from iam_guard.web.wsgi.bridge import GuardedRequest
+from iam_guard.web.wsgi.bridge import GuardedSyncRequest
 from iam_guard.web.wsgi.environ import scope_of
 from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, check_unchanged
@@ -96,7 +96,7 @@ class GuardMiddleware:
         except IamGuardError as error:
             return self.process_exception(request, error)
 
-    def _serve(self, request: HttpRequest, guarded: GuardedRequest) -> HttpResponse:
+    def _serve(self, request: HttpRequest, guarded: GuardedSyncRequest) -> HttpResponse:
         response = None
         try:
             _read(request, guarded)
@@ -108,7 +108,7 @@ class GuardMiddleware:
         except IamGuardError as error:
             return _error_response(guarded, error, response)
 
-    async def _serve_async(self, request: HttpRequest, guarded: GuardedRequest) -> HttpResponse:
+    async def _serve_async(self, request: HttpRequest, guarded: GuardedSyncRequest) -> HttpResponse:
         response = None
         try:
             if guarded.may_block(request.META):
@@ -127,7 +127,7 @@ class GuardMiddleware:
             return _error_response(guarded, error, response)
 
     def _check_response(
-        self, request: HttpRequest, guarded: GuardedRequest, call: CurrentCall, response: HttpResponse
+        self, request: HttpRequest, guarded: GuardedSyncRequest, call: CurrentCall, response: HttpResponse
     ) -> HttpResponse:
         """Return the response to send: this one if it was decided, otherwise a neutral one; raise if neither may be."""
         check_unchanged(request)
@@ -176,7 +176,7 @@ def _scope_of(request: HttpRequest) -> dict[str, Any]:
     return {**scope, "headers": headers, "query_string": query}
 
 
-def _read(request: HttpRequest, guarded: GuardedRequest) -> None:
+def _read(request: HttpRequest, guarded: GuardedSyncRequest) -> None:
     """Read the credential and the signed body; replace the request's stream and headers."""
     environ = request.META
     if hasattr(request, "scope"):  # Django has read the complete body
@@ -209,7 +209,7 @@ def _set_principal(request: HttpRequest, call: CurrentCall) -> None:
         request.csrf_processing_done = True
 
 
-def _error_response(guarded: GuardedRequest, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
+def _error_response(guarded: GuardedSyncRequest, error: IamGuardError, instead_of: HttpResponse | None) -> HttpResponse:
     """Return the response to an error; it closes the resources of the response that it replaces."""
     response = _response(guarded.refuse(error), instead_of)
     guarded.add_headers(response.headers, response.cookies)
@@ -224,7 +224,7 @@ def _response(refusal: Refusal, instead_of: HttpResponse | None = None) -> HttpR
     return response
 
 
-def _parts(guarded: GuardedRequest, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:
+def _parts(guarded: GuardedSyncRequest, call: CurrentCall, parts: Iterator[bytes]) -> Iterator[bytes]:
     """Generate each part of a response while its call is current."""
     while True:
         with serving(call):
@@ -235,7 +235,9 @@ def _parts(guarded: GuardedRequest, call: CurrentCall, parts: Iterator[bytes]) -
         yield part
 
 
-async def _parts_async(guarded: GuardedRequest, call: CurrentCall, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _parts_async(
+    guarded: GuardedSyncRequest, call: CurrentCall, parts: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
     while True:
         with serving(call):
             part = await anext(parts, None)

@@ -28,8 +28,8 @@ import grpc
 from iam_guard import Guard, RouteMap, Service
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.call_context import serving
-from iam_guard.web.connection import Connection
 from iam_guard.web.endpoints import Endpoint, check_services, endpoint_row, unguarded_message
+from iam_guard.web.guarded_request import Bridge
 from iam_guard.web.requirement import PUBLIC, Requirement
 from iam_guard.web.route_maps.mapped_route import MappedRoute
 from iam_guard_grpc.guarded_rpc import KINDS, POST, GuardedMethod, GuardedRpc, behavior_of, field_names
@@ -69,7 +69,7 @@ class _MethodGuards:
         """The methods that were added to checked servers, without the map."""
         self._public = frozenset(name.strip("/") for name in public)
         self._default_services = dict(default_services or {})
-        self._connection = Connection(guard.settings)
+        self._bridge = Bridge(guard)
         self._handlers: dict[str, tuple[Any, Any]] = {}
         """The path of a method -> its handler, and the guarded one."""
 
@@ -154,7 +154,7 @@ class _MethodGuards:
         return make(method, behavior)
 
     def _rpc(self, method: GuardedMethod, context: Any) -> GuardedRpc:
-        return GuardedRpc(self.guard, self._connection, method, context)
+        return GuardedRpc(self._bridge, method, context)
 
     # --- synchronous handlers ---------------------------------------------------------------------------------------
 

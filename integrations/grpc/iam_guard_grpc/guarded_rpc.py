@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import unquote
@@ -17,11 +17,8 @@ from urllib.parse import unquote
 import anyio.to_thread
 import grpc
 
-from iam_guard import Guard
-from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
+from iam_guard.authn.presented_credentials import SigV4Credential
 from iam_guard.errors import (
-    CacheMiss,
     ConfigurationError,
     EntityAlreadyExists,
     IamGuardError,
@@ -30,16 +27,13 @@ from iam_guard.errors import (
     UndecidedEndpoint,
 )
 from iam_guard.model.principal import Principal
-from iam_guard.web.asgi.authentication import verified
-from iam_guard.web.body_verification import empty_hash
 from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.connection import Connection
 from iam_guard.web.endpoints import own_mark
-from iam_guard.web.key_lookups import look_up_sync
+from iam_guard.web.guarded_request import Bridge, GuardedRequest
 from iam_guard.web.refusal import challenge_anonymous, detail_of
-from iam_guard.web.request_credentials import reading_credential
+from iam_guard.web.request_credentials import CallerLookup, principal_lookup, reading_credential
 from iam_guard.web.requirement import PUBLIC
-from iam_guard.web.response_guard import check_answer, record_failure
+from iam_guard.web.response_guard import check_answer
 from iam_guard.web.route_maps.mapped_route import MappedRoute
 
 _log = logging.getLogger("iam_guard.web")
@@ -111,75 +105,50 @@ class GuardedMethod:
         return {} if self.takes_stream else parameters_of(call.scope["path_params"]["request"])
 
 
-class GuardedRpc:
+class GuardedRpc(GuardedRequest):
     """The steps of one call, for synchronous and asynchronous handlers alike."""
 
-    def __init__(self, guard: Guard, connection: Connection, method: GuardedMethod, context: Any) -> None:
-        self._guard = guard
-        self._connection = connection
+    def __init__(self, bridge: Bridge, method: GuardedMethod, context: Any) -> None:
+        super().__init__(bridge, scope_of(method.path, context))
         self._method = method
         self._context = context
-        self._scope = scope_of(method.path, context)
-        self._facts = connection.facts(self._scope)
-        self._id = (REQUEST_ID, self._facts.request_id)
-        self.call: CurrentCall | None = None
+        self._id = (REQUEST_ID, self.request_id)
         context.set_trailing_metadata((self._id,))
 
     # --- before the handler ---------------------------------------------------------------------------------------
 
     def begin(self, request: Any, app: object) -> CurrentCall:
         """Authenticate the caller in a thread; raises what `Guard.authenticate` raises, and for an unguarded method."""
-        known = self._known_caller()
-        if known is not None:
-            return self._admitted(known, request, app)
-        request_read, credential = self._read()
-        authenticate = self._authentication(request_read, credential)
-        try:
-            if self._guard.has_seen(credential):
-                return self._admitted(authenticate(), request, app)
-            try:
-                principal = authenticate(cache_only=True)
-            except CacheMiss:
-                principal = look_up_sync(authenticate)
-        except ServerBusy as error:
-            self._guard.trail.record_authentication(error, self._facts, *claim_of(credential))
-            raise
-        return self._admitted(principal, request, app)
+        return self._matched(self._known_caller() or self._lookup().run(), request, app)
 
     async def begin_async(self, request: Any, app: object) -> CurrentCall:
         """Authenticate as `begin` does; use a thread if the store must be queried."""
-        principal = self._known_caller()
-        if principal is None:
-            request_read, credential = self._read()
-            principal = await verified(self._guard, request_read, credential, None, self._facts)
-        return self._admitted(principal, request, app)
+        return self._matched(self._known_caller() or await self._lookup().run_async(), request, app)
 
     def _known_caller(self) -> Principal | None:
         """Return the caller of an API key that was verified before with the same metadata; None for any other call."""
-        known, sent = self._guard.known_credentials, self._scope["headers"]
+        guard, sent = self.bridge.guard, self.scope["headers"]
+        known = guard.known_credentials
         headers = dict(sent)
         if known is None or len(headers) != len(sent):
             return None
-        principal = known.api_keys.principal(self._scope["raw_path"], b"", headers, self._guard.clock())
+        principal = known.api_keys.principal(self.scope["raw_path"], b"", headers, guard.clock())
         if principal is not None:
-            self._guard.count_authenticated(principal)
+            guard.count_authenticated(principal)
         return principal
 
-    def _authentication(self, request: HttpRequest, credential: AnyCredential) -> Callable[..., Principal]:
-        authenticate = self._guard.authenticate
-        return partial(authenticate, request, payload_hash=empty_hash, call=self._facts, credential=credential)
-
-    def _read(self) -> tuple[HttpRequest, AnyCredential]:
-        with reading_credential(self._guard, self._connection, self._scope, self._facts) as (request, credential):
+    def _lookup(self) -> CallerLookup[Principal]:
+        guard, connection = self.bridge.guard, self.bridge.connection
+        with reading_credential(guard, connection, self.scope, self.facts) as (request, credential):
             if isinstance(credential, SigV4Credential):
                 message = "signatures are not accepted over gRPC: use an API key, a token or a client certificate"
                 raise IncompleteSignature(message, place="authorization")
-        return request, credential
+        return principal_lookup(guard, request, credential, self.facts)
 
-    def _admitted(self, principal: Principal, request: Any, app: object) -> CurrentCall:
+    def _matched(self, principal: Principal, request: Any, app: object) -> CurrentCall:
         """Return the call of an authenticated caller; raise `UndecidedEndpoint` for an unguarded method."""
-        method = self._method
-        call = self.call = CurrentCall(self._guard, principal, self._facts, self._scope, read_parameters=_parameters)
+        method, call = self._method, self.admit_principal(principal)
+        call.read_parameters = _parameters
         given = {} if method.takes_stream else {"request": request}
         call.matched(method.endpoint, given, address=method.path, app=app)
         call.is_public = method.is_public
@@ -205,16 +174,14 @@ class GuardedRpc:
                 return None
             _log.error("%s %s: an error before the decision", POST, self._method.path, exc_info=error)
             error = ConfigurationError("an error before the decision")
-        if self.call is not None:  # authentication errors are already recorded
-            record_failure(self.call, error, _log)
+        self.record(error)
         shown = challenge_anonymous(error)
         self._context.set_trailing_metadata((*self._metadata(ERROR_TYPE), self._id, (ERROR_TYPE, shown.code)))
         return status_of(shown), detail_of(shown)
 
     def end(self) -> None:
         """End the call: code that runs later has no caller."""
-        if self.call is not None:
-            self.call.is_over = True
+        super().end()
         if hasattr(self._context, "trailing_metadata"):
             self._context.set_trailing_metadata((*self._metadata(), self._id))
 
