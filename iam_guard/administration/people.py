@@ -55,14 +55,14 @@ class People:
         self.account_sessions = AccountSessions(store, settings, change_recorder, clock)
         """The sessions of an account, for its administrators: list, end."""
         place = trail.place
-        self.personal_data = rights = PersonalData(
+        self.personal_data = PersonalData(
             store,
             change_recorder,
             clock,
             trail=None if place is None else place.trail,
             ring=None if place is None else place.known,
         )
-        self.export, self.write_export, self.erase = rights.export, rights.write_export, rights.erase
+        """What is known of a person: export, erase."""
         steps = session_steps(store, self.browser_sessions, settings, clock, audit)
         self.sign_in = SignIn(steps)
         """The steps of a sign-in with a password."""

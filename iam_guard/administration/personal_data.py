@@ -1,4 +1,4 @@
-"""`guard.people.export` and `erase`: what is known of a person, in the store and in the trail.
+"""`guard.people.personal_data`: what is known of a person, in the store and in the trail.
 
 A person is a user or a root user, named by its ARN; or, without a row in the store, the one that an identity provider
 (ARN) calls `subject`, or the one of a session (ARN). Who may export or erase a person is for the application to decide.

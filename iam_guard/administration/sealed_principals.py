@@ -56,15 +56,16 @@ class _Content(NamedTuple):
     principal: Principal
 
 
-class PrincipalSealing:
-    """The methods of `Guard` for callers whose work a worker does."""
+class SealedPrincipals:
+    """Seals and opens the callers whose work a worker does. Safe to share between threads."""
 
-    clock: Callable[[], datetime]
-    settings: Settings
-    trail: Trail
-    _store: CachedStore
+    def __init__(self, store: CachedStore, settings: Settings, trail: Trail, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._settings = settings
+        self._trail = trail
+        self._clock = clock
 
-    def seal_principal(
+    def seal(
         self,
         principal: Principal,
         *,
@@ -73,7 +74,7 @@ class PrincipalSealing:
         audience: str = "",
         after_sign_out: bool = False,
     ) -> str:
-        """Return a principal as a text for `open_principal`, for `expires_in` seconds, or until its credential ends.
+        """Return a principal as a text for `open`, for `expires_in` seconds, or until its credential ends.
 
         It opens for the same `audience` only, such as the name of a queue; with `once`, once. A browser session must
         not have ended when it is opened, except with `after_sign_out`. Raises `InvalidInput` for arguments out of range
@@ -94,14 +95,14 @@ class PrincipalSealing:
         self._require_active(principal.account)
         if principal.userid is None:
             principal = replace(principal, userid=record.principal.userid)
-        now = self.clock()
+        now = self._clock()
         ends = [now + timedelta(seconds=expires_in), self._credential_end(principal.credential, now)]
         expires = min(end.timestamp() for end in ends if end is not None)
         id = secrets.token_hex(12)
         return self._sealed(_Content(id, expires, audience, once, after_sign_out, record.identity_id, principal))
 
-    def open_principal(self, text: str, *, audience: str = "") -> Principal:
-        """Return the principal that `seal_principal` sealed for the same audience, for decisions of this moment.
+    def open(self, text: str, *, audience: str = "") -> Principal:
+        """Return the principal that `seal` sealed for the same audience, for decisions of this moment.
 
         Raises `ExpiredToken` for a text that has expired, or whose credential has; `InvalidClientTokenId` for one that
         is altered, of another store or audience, was opened before and opens once, or whose user, role, key or browser
@@ -114,16 +115,16 @@ class PrincipalSealing:
             content = self._opened(text)
             self._check(content, audience)
         except CredentialError as refusal:
-            self.trail.record_authentication(refusal, None, credential_id=content and content.id)
+            self._trail.record_authentication(refusal, None, credential_id=content and content.id)
             raise
         principal = content.principal
         used = principal.credential or Credential("none")
         envelope = Envelope(content.id, datetime.fromtimestamp(content.expires, UTC))
-        self.trail.count_authentication(used.kind)
+        self._trail.count_authentication(used.kind)
         return replace(principal, credential=replace(used, envelope=envelope))
 
     def _check(self, content: _Content, audience: str) -> None:
-        now, credential = self.clock(), content.principal.credential
+        now, credential = self._clock(), content.principal.credential
         if content.audience != audience:
             raise InvalidClientTokenId("the principal was sealed for another audience")
         if content.expires <= now.timestamp():
@@ -169,7 +170,7 @@ class PrincipalSealing:
             row = records.one(browser_sessions, id=id)
             has_task = row is not None and row["task"] is not None
             row = row or records.one(federated_sessions, id=id)
-        is_live = row is not None and row["expires"] > now and row["seen"] > now - self.settings.session_idle
+        is_live = row is not None and row["expires"] > now and row["seen"] > now - self._settings.session_idle
         if row is None or has_task or not is_live:
             raise InvalidClientTokenId("the browser session of the sealed principal has ended")
         self._require_active(row["account"])  # of the person, who may be in a role of another account

@@ -1,4 +1,4 @@
-"""`guard.share`, `unshare` and `shares_of`: who else may use one resource, as statements of its policy in the store.
+"""`guard.sharing`: who else may use one resource, as statements of its policy in the store.
 
 A share is an Allow for one grantee: an account, a user, a role, a session, or everyone. This module checks what is
 shared with whom; `policy/share_statements` edits the text, and the store saves it in one transaction. Whether the

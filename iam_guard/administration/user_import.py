@@ -1,4 +1,4 @@
-"""Bulk import of users with their groups, policies and credentials: `guard.import_users`.
+"""Bulk import of users with their groups, policies and credentials: `guard.users.import_rows`.
 
 Rows are imported in batches, each in a transaction of its own, so that the store's lock is held shortly. A batch first
 reads which of its users exist: rows of existing users are compared with them, and change nothing. So an import that was
@@ -36,7 +36,6 @@ from iam_guard.model.account import AccountState
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.policy.problems import Problems
 from iam_guard.store.accounts.account_rows import find_account
-from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.records import Records, Table
 from iam_guard.store.identifiers import PREFIXES, Kind, fold, iam_arn
 from iam_guard.store.protocol import RecordStore
@@ -81,14 +80,15 @@ class ImportedUsers:
     differences: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
-class UserImporting:
-    """The method of `Guard` that imports users."""
+class Users:
+    """The users of a store's accounts, for the application. Safe to share between threads."""
 
-    _store: CachedStore
-    _change_recorder: ChangeRecorder
-    clock: Callable[[], datetime]
+    def __init__(self, store: RecordStore, change_recorder: ChangeRecorder, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._change_recorder = change_recorder
+        self._clock = clock
 
-    def import_users(
+    def import_rows(
         self,
         account: str,
         rows: Iterable[Mapping[str, Any]],
@@ -107,7 +107,7 @@ class UserImporting:
         `ConfigurationError` for the file, `StoreIsReadOnly`.
         """
         total = len(rows) if isinstance(rows, Collection) else 0
-        run = UserImport(self._store, self._change_recorder, account, clock=self.clock, create_groups=create_groups)
+        run = UserImport(self._store, self._change_recorder, account, clock=self._clock, create_groups=create_groups)
         return run.run(enumerate(rows, 1), total=total, batch=batch, keys=api_keys, skip=skip, progress=progress)
 
 
@@ -148,7 +148,7 @@ class UserImport:
         skip: Skip | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> ImportedUsers:
-        """Import the rows, as `Guard.import_users` does; `total` is their number, if it is known."""
+        """Import the rows, as `Guard.users.import_rows` does; `total` is their number, if it is known."""
         if not 1 <= batch <= MAX_BATCH:
             raise InvalidInput(f"expected a batch of 1 to {MAX_BATCH} rows, got `{batch}`", place="batch")
         with self._store.read_transaction() as records:

@@ -6,18 +6,19 @@ leaves its event loop only on a cache miss. An error while deciding is a denial,
 
 from __future__ import annotations
 
-import logging
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import cast
+from typing import Literal, TypeVar
 
+from iam_guard.administration.accounts import Accounts
+from iam_guard.administration.api_keys import ApiKeys
 from iam_guard.administration.people import People
-from iam_guard.administration.sealed_principals import PrincipalSealing
-from iam_guard.audit.record.redaction import loggable
+from iam_guard.administration.sealed_principals import SealedPrincipals
+from iam_guard.administration.sharing import ResourceSharing
+from iam_guard.administration.user_import import Users
+from iam_guard.audit.change_recorder import TrailChangeRecorder
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.authenticator import Authenticators
 from iam_guard.authn.credential import claimed_credential
@@ -25,33 +26,39 @@ from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import AnyCredential
 from iam_guard.authn.signatures.chunked import ChunkedBody
-from iam_guard.errors import CacheMiss, IamGuardError, StoreUnavailable
-from iam_guard.evaluation.authorization_message import authorization_message
+from iam_guard.errors import CacheMiss, IamGuardError
 from iam_guard.evaluation.explanation import Explanation
+from iam_guard.filters.list_condition import ListCondition
+from iam_guard.filters.mapped_resources import MappedResources
+from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.filters.statement_filter import ListStatement
+from iam_guard.guard.current_call import request_served_by
+from iam_guard.guard.decision_maker import DecisionMaker
 from iam_guard.guard.list_queries import ListFilters
-from iam_guard.guard.lists import GuardLists
-from iam_guard.guard.loader import Loader
+from iam_guard.guard.lists import GuardLists, ListCaller
+from iam_guard.guard.loader import Loader, outage_of
 from iam_guard.guard.principal_queries import PrincipalQueries
-from iam_guard.guard.question import NO_POLICIES, Question, checked_pairs, require_allowed
+from iam_guard.guard.question import checked_pairs, require_allowed
 from iam_guard.guard.shadow_mode import ShadowMode
-from iam_guard.guard.store_management import StoreManagement
+from iam_guard.model.arn import Location
 from iam_guard.model.catalogue import Catalogue, check_action
 from iam_guard.model.context import Given, Lazy
-from iam_guard.model.decision import Decision, Outcome
+from iam_guard.model.decision import Decision
 from iam_guard.model.own_services import PREFIXES
 from iam_guard.model.principal import Principal
-from iam_guard.model.request import AccessRequest, ActionOnResource, Call, Resource, ResourceLoader, load_resource
-from iam_guard.model.usage import AuditUsage, GuardUsage
+from iam_guard.model.request import ActionOnResource, Call, Resource, ResourceLoader
+from iam_guard.model.usage import GuardUsage
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
+from iam_guard.store.credentials.certificate_trust import RevocationLists
 from iam_guard.store.credentials.last_used import LastUsedTracker
-from iam_guard.store.protocol import RecordStore, StatedStore
-from iam_guard.store.sealed_messages import write_message
+from iam_guard.store.policies.resource_policies import ResourcePolicies
+from iam_guard.store.protocol import RecordStore
 
-_log = logging.getLogger("iam_guard.guard")
+T = TypeVar("T")
 
 
-class Guard(StoreManagement, PrincipalSealing):
+class Guard:
     """Decides and records for one application. `open_guard` makes one; safe to share between threads."""
 
     def __init__(
@@ -65,45 +72,86 @@ class Guard(StoreManagement, PrincipalSealing):
         shadow: ShadowMode | None = None,
         clock: Callable[[], datetime] = partial(datetime.now, UTC),
     ) -> None:
-        super().__init__(store, trail, settings, tuple(catalogues), resources, clock)
-        self._shadow = shadow
-        self._own_services = frozenset(catalogue.service for catalogue in self.catalogues)
-        self._loader = Loader(store, size=settings.cache_size, location=self.location, own_services=self._own_services)
-        lists = GuardLists(
-            ListFilters(store, self._loader, settings),
-            trail,
-            catalogues=self.catalogues,
-            resources=self.resources,
-            clock=lambda: self.clock(),
-            decide=lambda question: self._decide(question, self._store)[0],
-            explain=self.explain,
-        )
-        self.filter, self.permitted, self.condition = lists.filter, lists.permitted, lists.condition
-        self.explain_filter, self.why_not, self.resource_of = lists.explain_filter, lists.why_not, lists.resource_of
-        self.ask_about = PrincipalQueries(trail, self._question, lambda asked: self._decide(asked, self._store)[0]).ask
-        self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
-        self._authenticators = Authenticators(
-            store, settings, self._may_have_session, lambda: self.clock(), self.signing_names.values()
-        )
-        self.precheck, self.has_seen = self._authenticators.precheck, self._authenticators.has_seen
-        self.tokens, self.known_credentials = self._authenticators.tokens, self._authenticators.known
-        """`tokens` verifies tokens of OIDC providers. `known_credentials` accepts repeated requests of verified
-        callers; it is None if every request is verified in full."""
+        self._store, self.trail, self.settings, self._shadow = store, trail, settings, shadow
+        self.location = location = Location(settings.partition, settings.region)
+        """The partition and the region of the resources that the guard decides about."""
+        self.catalogues = tuple(catalogues)
+        self.resources = resources.at(location) if isinstance(resources, MappedResources) else resources
+        self.clock = clock
+        """Returns the present time, of decisions and of the calls of the AWS API alike."""
         self.uses = LastUsedTracker(store, region=settings.region)
-        self.people = People(
-            store,
-            settings,
-            lambda: self.clock(),
-            uses=self.uses,
-            trail=trail,
-            change_recorder=self._change_recorder,
-            decide=self._may_have_session,
-            tokens=self.tokens,
-        )
-        """How people sign in with a browser, their sessions, and their own credentials."""
+        now = lambda: self.clock()  # noqa: E731
+        self._add_decisions(now)
+        self._add_credentials(now)
+        self._add_administration(now)
         this = weakref.ref(self)  # what asks for metrics outlives guards
         outage = lambda: outage_of(guard._store) if (guard := this()) else float("inf")  # noqa: E731
         trail.watch(lambda: guard.usage() if (guard := this()) else GuardUsage(), outage)
+
+    def _add_decisions(self, now: Callable[[], datetime]) -> None:
+        store, own_services = self._store, frozenset(catalogue.service for catalogue in self.catalogues)
+        self._loader = Loader(store, size=self.settings.cache_size, location=self.location, own_services=own_services)
+        self.decision_maker = DecisionMaker(
+            store,
+            self._loader,
+            self.trail,
+            self.uses,
+            location=self.location,
+            own_services=own_services,
+            resources=self.resources,
+            shadow=self._shadow,
+            clock=now,
+        )
+        self.lists = GuardLists(
+            ListFilters(store, self._loader, self.settings),
+            self.decision_maker,
+            self.trail,
+            catalogues=self.catalogues,
+            resources=self.resources,
+        )
+        """Lists that show only what the caller may see, and why: see `filter`."""
+        self.principal_queries = PrincipalQueries(self.decision_maker, self.trail)
+        """What other principals may do."""
+
+    def _add_credentials(self, now: Callable[[], datetime]) -> None:
+        self.signing_names = {catalogue.service: catalogue.signing_names for catalogue in self.catalogues}
+        self.authenticators = Authenticators(
+            self._store, self.settings, self._may_have_session, now, self.signing_names.values()
+        )
+        """Verify credentials; they say what needs no lookup."""
+        self.known_credentials = self.authenticators.known
+        """Accepts repeated requests of verified callers; None if every request is verified in full."""
+        self.sealed_principals = SealedPrincipals(self._store, self.settings, self.trail, now)
+        """Callers in texts that workers open later: seal, open."""
+
+    def _add_administration(self, now: Callable[[], datetime]) -> None:
+        """Add what changes the store for the application and its operators, without a decision."""
+        store, settings, location, trail = self._store, self.settings, self.location, self.trail
+        service = self.catalogues[0].service if self.catalogues else "iam-guard"
+        recorder = TrailChangeRecorder(trail, service, served=lambda: request_served_by(self))
+        self.accounts = Accounts(store, settings, recorder, now)
+        """The accounts, which are the application's tenants: create, list, rename, suspend, close, delete."""
+        self.users = Users(store, recorder, now)
+        """The users of the accounts: import rows of an existing table."""
+        self.api_keys = ApiKeys(store, recorder)
+        """The API keys that the store holds: create, list, update, rotate, delete."""
+        self.resource_policies = ResourcePolicies(store, recorder, location)
+        """The resource-based policies that the store holds for the application's resources: put, get, delete, list."""
+        self.sharing = ResourceSharing(self.resource_policies, self.catalogues, self.resources, location=location)
+        """Resources that other accounts may use: share, unshare, list the shares."""
+        self.revocation_lists = RevocationLists(store, recorder)
+        """The revocation lists of trust anchors: put, list."""
+        self.people = People(
+            store,
+            settings,
+            now,
+            uses=self.uses,
+            trail=trail,
+            change_recorder=recorder,
+            decide=self._may_have_session,
+            tokens=self.authenticators.tokens,
+        )
+        """How people sign in with a browser, their sessions, and their own credentials."""
 
     # --- authenticate ------------------------------------------------------------------------------------------------
 
@@ -135,7 +183,7 @@ class Guard(StoreManagement, PrincipalSealing):
                 self.count_authenticated(principal)
                 return principal
         try:
-            principal = (self._authenticators.cache_only if cache_only else self._authenticators.waiting).authenticate(
+            principal = (self.authenticators.cache_only if cache_only else self.authenticators.waiting).authenticate(
                 request,
                 payload_hash=payload_hash,
                 now=now,
@@ -177,10 +225,11 @@ class Guard(StoreManagement, PrincipalSealing):
         can be made the answer is a denial with `error` set. Raises `DecisionUnavailable` only when an Allow could not
         be written to the audit trail.
         """
-        decision = self._allow(principal, action, resource, context, call, self._store)
+        decision = self.decision_maker.allow(principal, action, resource, context, call, self._store, self.clock())
         if decision is not None:
             return decision
-        return self._decide_and_record(self._question(principal, action, resource, context, call), self._store)
+        question = self.decision_maker.question(principal, action, resource, context, call)
+        return self.decision_maker.decide_and_record(question, self._store)
 
     def decide_from_cache(
         self,
@@ -198,13 +247,13 @@ class Guard(StoreManagement, PrincipalSealing):
             return None
         store = self._store.cache_only
         try:
-            decision = self._allow(principal, action, resource, context, call, store)
+            decision = self.decision_maker.allow(principal, action, resource, context, call, store, self.clock())
             if decision is not None:
                 return decision
-            question = self._question(principal, action, resource, context, call)
+            question = self.decision_maker.question(principal, action, resource, context, call)
             if not question.is_described:
                 return None  # the application's loader may query its own tables
-            return self._decide_and_record(question, store)
+            return self.decision_maker.decide_and_record(question, store)
         except CacheMiss:
             return None
 
@@ -246,10 +295,7 @@ class Guard(StoreManagement, PrincipalSealing):
         pairs = checked_pairs(questions)
         for action, _ in pairs if self.catalogues else ():
             check_action(action, self.catalogues, others=PREFIXES)
-        asked = [self._question(principal, action, resource, context, call) for action, resource in pairs]
-        decisions = [self._decide(question, self._store)[0] for question in asked]
-        self.trail.record_permission_queries(principal, decisions, call)
-        return decisions
+        return self.principal_queries.ask_for(principal, pairs, context, call)
 
     def explain(
         self,
@@ -265,26 +311,67 @@ class Guard(StoreManagement, PrincipalSealing):
         For administrators: it shows policies and condition values. Nothing is recorded. When no decision can be made,
         `error` says why.
         """
-        self._store.behind.refresh()
-        decision, _ = self._decide(self._question(principal, action, resource, context, call), None)
-        return replace(cast(Explanation, decision.explain()), stale=False)
+        return self.decision_maker.explain(self.decision_maker.question(principal, action, resource, context, call))
 
-    def encoded_message(self, decision: Decision) -> str | None:
-        """Return the details of a denial, sealed for the caller's account: its administrators decode them (rule S-36).
+    # --- lists -------------------------------------------------------------------------------------------------------
 
-        The caller may see the message, which reveals nothing without DecodeAuthorizationMessage. None for an allowed
-        request, for a caller without account, and for a request that is too long.
+    def filter(
+        self,
+        statement: ListStatement,
+        action: str,
+        *,
+        principal: Principal | None = None,
+        context: Mapping[str, Given | Lazy] | None = None,
+        call: Call | None = None,
+        dialect: str | None = None,
+        residual: Literal["recheck"] | None = None,
+    ) -> ListStatement:
+        """Return a statement for the rows that the principal may do the action on, and record the list.
+
+        `statement` is a SELECT, UPDATE or DELETE with the model of one resource type (`Service.resource_type`).
+        Without a principal, the caller of the current request is meant. `context` adds condition keys, as in `decide`.
+        The condition takes the form of the database that executes the statement; with `dialect`, of that one. Rows are
+        exactly those that `decide` allows; a policy that can't be translated raises `NotFilterable`, or when the
+        statement is executed, if only its database can't have it. With `residual="recheck"` such a policy allows, and
+        the rows must be decided again: `permitted`. Raises `ConfigurationError` for a statement without a resource
+        type, `StoreUnavailable`, and `DecisionUnavailable` if the list can't be recorded.
         """
-        account = decision.request.principal.account
-        if decision.allowed or account is None:
-            return None
-        return write_message(authorization_message(decision), account, self._store.sealer)
+        caller = ListCaller(principal, context, call)
+        return self.lists.filter(statement, action, caller, dialect=dialect, is_superset=residual == "recheck")
+
+    def condition(
+        self,
+        model: type,
+        action: str,
+        *,
+        principal: Principal | None = None,
+        context: Mapping[str, Given | Lazy] | None = None,
+        call: Call | None = None,
+    ) -> ListCondition:
+        """Return the condition that `filter` adds, for queries of Django on a model, and record the list.
+
+        Raises as `filter`; `ListCondition.sql` raises `NotFilterable` if only its database can't have the condition.
+        """
+        return self.lists.condition(model, action, ListCaller(principal, context, call))
+
+    def permitted(
+        self,
+        items: Iterable[T],
+        action: str,
+        *,
+        resource_type: ResourceMapping | None = None,
+        principal: Principal | None = None,
+        context: Mapping[str, Given | Lazy] | None = None,
+        call: Call | None = None,
+    ) -> list[T]:
+        """Return the loaded objects that the principal may do the action on, in order, and record the list.
+
+        The resource type is that of the objects' class unless it is given. Raises as `filter`; an object that is no
+        resource, or about which no decision can be made, is left out.
+        """
+        return self.lists.permitted(items, action, resource_type, ListCaller(principal, context, call))
 
     # --- state -------------------------------------------------------------------------------------------------------
-
-    def audit_usage(self) -> AuditUsage | None:
-        """Return the state of this process's audit trail; None if it is not in a folder."""
-        return self.trail.usage()
 
     def usage(self) -> GuardUsage:
         """Return the usage of each cache, by name, and how this process follows the changes of the store."""
@@ -311,88 +398,3 @@ class Guard(StoreManagement, PrincipalSealing):
     def _may_have_session(self, call: Call | None, identity: Principal, question: TrustQuestion) -> Decision:
         """Decide and record whether a federated identity, or a user, may have a session of a role."""
         return self.decide(identity, question.action, question.resource, question.context, call=call)
-
-    # --- one decision ------------------------------------------------------------------------------------------------
-
-    def _question(
-        self,
-        principal: Principal,
-        action: str,
-        resource: str | Resource,
-        context: Mapping[str, Given | Lazy] | None,
-        call: Call | None,
-    ) -> Question:
-        is_resource = isinstance(resource, Resource)
-        described = (resource if isinstance(resource, Resource) else Resource(resource)).at(self.location)
-        own_service = isinstance(action, str) and action.partition(":")[0].lower() in self._own_services
-        is_described = is_resource or self.resources is None or described.arn == "*"
-        return Question(principal, action, described, own_service, context, call, is_described)
-
-    def _allow(
-        self,
-        principal: Principal,
-        action: str,
-        resource: str | Resource,
-        context: Mapping[str, Given | Lazy] | None,
-        call: Call | None,
-        store: StatedStore,
-    ) -> Decision | None:
-        """Return the recorded decision of a request that a plan allows; None for every other, without effect.
-
-        Raises `CacheMiss` if `store` is the cache alone and not enough.
-        """
-        started = time.perf_counter()
-        if self._shadow is not None or (self.resources is not None and type(resource) is str and resource != "*"):
-            return None
-        try:
-            decision = self._loader.allow(principal, action, resource, context, call, store, self.clock())
-        except CacheMiss:
-            raise
-        except Exception:  # noqa: BLE001  `_decide` meets and reports the same error
-            return None
-        if decision is not None:
-            self.uses.track_action(decision.request.principal, action)
-            self.trail.record_decision(decision, call, started=started)
-        return decision
-
-    def _decide_and_record(self, question: Question, store: StatedStore) -> Decision:
-        """Decide and record. Raises `CacheMiss` before anything is recorded, if `store` is the cache alone."""
-        started = time.perf_counter()
-        decision, question = self._decide(question, store)
-        shadow = None
-        if self._shadow is not None:
-            shadow = self._shadow.difference(decision, question, cache_only=store is not self._store)
-        if decision.error is None:
-            self.uses.track_action(decision.request.principal, question.action)
-        self.trail.record_decision(decision, question.call, started=started, shadow=shadow)
-        return decision
-
-    def _decide(self, question: Question, store: StatedStore | None) -> tuple[Decision, Question]:
-        """Decide a question; return it with its resource as the application's loader describes it."""
-        try:
-            if not question.is_described and self.resources is not None:
-                question = question._replace(resource=load_resource(self.resources, question.resource, self.location))
-            loaded = self._loader.load(question, store)
-            request = loaded.request(loaded.context(self.clock(), self.settings.region))
-            decision = loaded.decide(request, stale=self._store.stale)
-            if decision.error is not None:
-                _log.error("no decision could be made: %s", loggable(decision.error))
-        except CacheMiss:
-            raise
-        except Exception as error:  # noqa: BLE001  an error while deciding is a denial, and it is recorded (E-6)
-            expected = isinstance(error, IamGuardError)
-            if not isinstance(error, StoreUnavailable):
-                _log.error("no decision could be made: %s", loggable(error) if expected else type(error).__name__)
-            text, stale = str(error) if expected else f"unexpected {type(error).__name__}", self._store.stale
-            principal, action, resource, *_ = question
-            request = AccessRequest(principal, action, resource.arn, resource_account=resource.account)
-            decision = Decision(Outcome.IMPLICITLY_DENIED, request, (), error=text, stale=stale, explainer=NO_POLICIES)
-        return decision, question
-
-
-def outage_of(store: CachedStore) -> float:
-    """Return for how many seconds a store has failed; 0 while it answers.
-
-    An idle process does not poll, so its `staleness` says nothing about the store.
-    """
-    return store.staleness() if store.stale else 0.0

@@ -1,10 +1,9 @@
-"""The methods of `Guard` for lists: filter a query, decide about loaded objects, explain both."""
+"""Lists: filter a query, decide about loaded objects, explain both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import InvalidInput, NotFilterable
@@ -15,6 +14,7 @@ from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import ListStatement, Source, checked_dialect
 from iam_guard.guard.current_call import served_call
+from iam_guard.guard.decision_maker import DecisionMaker
 from iam_guard.guard.list_formulas import ListQuestion
 from iam_guard.guard.list_queries import (
     Filter,
@@ -27,106 +27,67 @@ from iam_guard.guard.list_queries import (
 from iam_guard.guard.question import Question
 from iam_guard.model.catalogue import Catalogue, check_action
 from iam_guard.model.context import Given, Lazy
-from iam_guard.model.decision import Decision
 from iam_guard.model.list_filter import ListFilter
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource, ResourceLoader
 
 T = TypeVar("T")
-Keys = Mapping[str, "Given | Lazy"]
+
+
+class ListCaller(NamedTuple):
+    """Who a list is for: without a principal, the caller of the current request; `context` adds condition keys."""
+
+    principal: Principal | None = None
+    context: Mapping[str, Given | Lazy] | None = None
+    call: Call | None = None
 
 
 class GuardLists:
-    """Filters lists for one guard. `decide` returns its decision of a question, which is not recorded."""
+    """Filters lists for one guard."""
 
     def __init__(
         self,
         filters: ListFilters,
+        maker: DecisionMaker,
         trail: Trail,
         *,
         catalogues: Sequence[Catalogue],
         resources: ResourceLoader | None,
-        clock: Callable[[], datetime],
-        decide: Callable[[Question], Decision],
-        explain: Callable[..., Explanation],
     ) -> None:
         self._filters = filters
+        self._maker = maker
         self._trail = trail
         self._catalogues = catalogues
         self._resources = resources
-        self._clock = clock
-        self._decide = decide
-        self._explain = explain
 
     def filter(
-        self,
-        statement: ListStatement,
-        action: str,
-        *,
-        principal: Principal | None = None,
-        context: Keys | None = None,
-        call: Call | None = None,
-        dialect: str | None = None,
-        residual: Literal["recheck"] | None = None,
+        self, statement: ListStatement, action: str, caller: ListCaller, *, dialect: str | None, is_superset: bool
     ) -> ListStatement:
-        """Return a statement for the rows that the principal may do the action on, and record the list.
-
-        `statement` is a SELECT, UPDATE or DELETE with the model of one resource type (`Service.resource_type`).
-        Without a principal, the caller of the current request is meant. `context` adds condition keys, as in `decide`.
-        The condition takes the form of the database that executes the statement; with `dialect`, of that one. Rows are
-        exactly those that `decide` allows; a policy that can't be translated raises `NotFilterable`, or when the
-        statement is executed, if only its database can't have it. With `residual="recheck"` such a policy allows, and
-        the rows must be decided again: `permitted`. Raises `ConfigurationError` for a statement without a resource
-        type, `StoreUnavailable`, and `DecisionUnavailable` if the list can't be recorded.
-        """
+        """Return what `Guard.filter` returns; with `is_superset`, rows that must be decided again."""
         resource_type, source = listed_resource_type(statement, self._resource_types())
-        question = self._list_question(action, resource_type, principal, context, call)
-        question = question._replace(is_superset=residual == "recheck")
+        question = self._list_question(action, resource_type, caller)._replace(is_superset=is_superset)
         return filtered(statement, self._filter(question, source, dialect))
 
-    def condition(
-        self,
-        model: type,
-        action: str,
-        *,
-        principal: Principal | None = None,
-        context: Keys | None = None,
-        call: Call | None = None,
-    ) -> ListCondition:
-        """Return the condition that `filter` adds, for queries of Django on a model, and record the list.
-
-        Raises as `filter`; `ListCondition.sql` raises `NotFilterable` if only its database can't have the condition.
-        """
+    def condition(self, model: type, action: str, caller: ListCaller) -> ListCondition:
+        """Return what `Guard.condition` returns."""
         resource_type = mapping_of_model(model, self._resource_types())
-        question = self._list_question(action, resource_type, principal, context, call)
-        found = self._filter(question, resource_type.table, None)
+        found = self._filter(self._list_question(action, resource_type, caller), resource_type.table, None)
         return ListCondition(found.condition, resource_type)
 
     def _filter(self, question: ListQuestion, source: Source, dialect: str | None) -> Filter:
-        found = self._filters.filter(question, source, self._clock(), dialect)
+        found = self._filters.filter(question, source, self._maker.clock(), dialect)
         self._record(question, found.digest, found.outcome)
         return found
 
     def permitted(
-        self,
-        items: Iterable[T],
-        action: str,
-        *,
-        resource_type: ResourceMapping | None = None,
-        principal: Principal | None = None,
-        context: Keys | None = None,
-        call: Call | None = None,
+        self, items: Iterable[T], action: str, resource_type: ResourceMapping | None, caller: ListCaller
     ) -> list[T]:
-        """Return the loaded objects that the principal may do the action on, in order, and record the list.
-
-        The resource type is that of the objects' class unless it is given. Raises as `filter`; an object that is no
-        resource, or about which no decision can be made, is left out.
-        """
+        """Return what `Guard.permitted` returns."""
         found = list(items)
         if not found:
             return []
         resource_type = resource_type or mapping_of(found[0], self._resource_types())
-        question = self._list_question(action, resource_type, principal, context, call)
+        question = self._list_question(action, resource_type, caller)
         allowed = [item for item in found if self._may(question, item)]
         outcome: Literal["all", "none", "some"] = "some" if allowed else "none"
         self._record(question, "", "all" if len(allowed) == len(found) else outcome, rows=len(allowed))
@@ -139,14 +100,15 @@ class GuardLists:
         *,
         dialect: str,
         principal: Principal | None = None,
-        context: Keys | None = None,
+        context: Mapping[str, Given | Lazy] | None = None,
         call: Call | None = None,
     ) -> FilterExplanation:
         """Return the SQL of a filter, with the statement behind each part; for administrators. Nothing is recorded."""
         resource_type, source = listed_resource_type(statement, self._resource_types())
-        question = self._list_question(action, resource_type, principal, context, call)._replace(is_superset=True)
+        caller = ListCaller(principal, context, call)
+        question = self._list_question(action, resource_type, caller)._replace(is_superset=True)
         columns = resource_type.columns(checked_dialect(dialect), source)
-        computation = self._filters.compute(question, columns, self._clock())
+        computation = self._filters.compute(question, columns, self._maker.clock())
         return explain_filter(computation.formula, computation.statements, columns, computation.refusals)
 
     def why_not(
@@ -155,14 +117,14 @@ class GuardLists:
         action: str,
         *,
         principal: Principal | None = None,
-        context: Keys | None = None,
+        context: Mapping[str, Given | Lazy] | None = None,
         call: Call | None = None,
     ) -> Explanation:
         """Return what `decide` answers about a loaded object and why: why a list has it, or has it not."""
         resource_type = mapping_of(item, self._resource_types())
-        question = self._list_question(action, resource_type, principal, context, call)
-        resource = self.resource_of(item)
-        return self._explain(question.principal, action, resource, context, call=question.call)
+        question = self._list_question(action, resource_type, ListCaller(principal, context, call))
+        asked = question.principal, action, self.resource_of(item), context, question.call
+        return self._maker.explain(self._maker.question(*asked))
 
     def resource_of(self, item: Any) -> Resource:
         """Return the resource of a loaded object, with the complete ARN that this guard decides about.
@@ -178,28 +140,22 @@ class GuardLists:
         except InvalidInput:
             return False
         principal, action, _, own_service, context, call, _ = question
-        return self._decide(Question(principal, action, resource, own_service, context, call)).allowed
+        return self._maker.decide(Question(principal, action, resource, own_service, context, call)).allowed
 
     def _resource_types(self) -> Sequence[ResourceMapping]:
         types = [mapping for catalogue in self._catalogues for mapping in catalogue.mappings.values()]
         found = [mapping for mapping in types if isinstance(mapping, ResourceMapping)]
         return [*found, *(mapping.django for mapping in found if mapping.django is not None)]
 
-    def _list_question(
-        self,
-        action: str,
-        resource_type: ResourceMapping,
-        principal: Principal | None,
-        context: Keys | None,
-        call: Call | None,
-    ) -> ListQuestion:
+    def _list_question(self, action: str, resource_type: ResourceMapping, caller: ListCaller) -> ListQuestion:
         if self._resources is not None and not isinstance(self._resources, MappedResources):
             raise NotFilterable("the guard's resource loader may give resources policies, which no column has")
+        principal, context, call = caller
         if principal is None:
             served = served_call()
             principal, call = served.caller_for(action), call or served.facts
         check_action(action, self._catalogues)
-        own_service = action.partition(":")[0].lower() in {catalogue.service for catalogue in self._catalogues}
+        own_service = self._maker.is_own(action)
         return ListQuestion(principal, action, resource_type, own_service, context, call)
 
     def _record(

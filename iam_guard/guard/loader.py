@@ -337,3 +337,11 @@ class Loader:
 def _owner_of(wanted: Resource, principal: Principal) -> str | None:
     """Return the account in a resource's ARN, or the caller's for `*`."""
     return principal.account if wanted.arn == "*" else wanted.account or account_of(wanted.arn)
+
+
+def outage_of(store: CachedStore) -> float:
+    """Return for how many seconds a store has failed; 0 while it answers.
+
+    An idle process does not poll, so its `staleness` says nothing about the store.
+    """
+    return store.staleness() if store.stale else 0.0

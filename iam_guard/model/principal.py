@@ -103,7 +103,7 @@ class Principal:
     def to_dict(self) -> dict[str, object]:
         """Return the principal as a JSON-compatible object, from which `from_dict` returns an equal principal.
 
-        It is neither signed nor encrypted: use `guard.seal_principal` where others can write.
+        It is neither signed nor encrypted: use `guard.sealed_principals.seal` where others can write.
         """
         return {"version": _VERSION, **json_of_attributes(self, _PRINCIPAL)}
 

@@ -32,7 +32,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The sealed principal that a worker has opened: `guard.open_principal`. Nothing secret."""
+    """The sealed principal that a worker has opened: `guard.sealed_principals.open`. Nothing secret."""
 
     id: str
     expires: datetime

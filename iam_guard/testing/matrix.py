@@ -111,8 +111,8 @@ def _declared(decider: Decider) -> list[str]:
 
 def _outcome(decider: Decider, principal: Principal, action: str, resource: str, context: Keys | None) -> Outcome:
     if isinstance(decider, Guard):  # like `Guard.decide`, but not audited
-        question = decider._question(principal, action, resource, context, None)
-        decision, _ = decider._decide(question, decider._store)
+        maker = decider.decision_maker
+        decision = maker.decide(maker.question(principal, action, resource, context, None))
     else:
         decision = decider.decide(AccessRequest(principal, action, resource, context))
     if decision.error is not None:

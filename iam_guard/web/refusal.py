@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from iam_guard.errors import AccessDenied, IamGuardError, MissingAuthenticationToken, ServerBusy
+from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.guard.guard import Guard
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import PrincipalType
+from iam_guard.store.sealed_messages import write_message
 
 PROBLEM: Final = "application/problem+json"
 REALM = 'Bearer realm="iam-guard", AWS4-HMAC-SHA256'
@@ -85,10 +87,22 @@ def problem_with_message(guard: Guard) -> RefusalFormat:
 
     def form(error: IamGuardError, request_id: str) -> Refusal:
         decision = decision_of(error)
-        message = None if decision is None else guard.encoded_message(decision)
+        message = None if decision is None else encoded_message(guard, decision)
         return problem(error, request_id, {} if message is None else {"encodedMessage": message})
 
     return form
+
+
+def encoded_message(guard: Guard, decision: Decision) -> str | None:
+    """Return the details of a denial, sealed for the caller's account: its administrators decode them (rule S-36).
+
+    The caller may see the message, which reveals nothing without DecodeAuthorizationMessage. None for an allowed
+    request, for a caller without account, and for a request that is too long.
+    """
+    account = decision.request.principal.account
+    if decision.allowed or account is None:
+        return None
+    return write_message(authorization_message(decision), account, guard.store.sealer)
 
 
 _GENERIC_DETAILS = {

@@ -102,7 +102,9 @@ def principal_lookup(
         chunks=None if body is None else body.chunks,
         any_scope=any_scope,
     )
-    return CallerLookup(guard, facts, claim_of(credential), authenticate, partial(guard.has_seen, credential))
+    return CallerLookup(
+        guard, facts, claim_of(credential), authenticate, partial(guard.authenticators.has_seen, credential)
+    )
 
 
 def caller_lookup(

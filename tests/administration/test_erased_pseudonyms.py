@@ -127,7 +127,7 @@ def test_erased_person_is_denied_everywhere_and_not_derivable(world: World) -> N
         assert world.work(guard)
         assert world.work(guard, ALICE2, key="AKIAALICE00000000002")
     before = identities_in(world.records("one", 2)) | identities_in(world.records("two", 2))
-    erasure = one.people.erase(ALICE, also=["AKIAALICE00000000001"])
+    erasure = one.people.personal_data.erase(ALICE, also=["AKIAALICE00000000001"])
     assert erasure.salts == 4
     assert not world.work(one)
     two.refresh()  # which happens within `epoch_poll`
@@ -146,7 +146,7 @@ def test_erased_person_is_denied_everywhere_and_not_derivable(world: World) -> N
 def test_record_of_the_erasure_has_no_name(world: World) -> None:
     one, _ = world.guards
     world.work(one)
-    one.people.erase(ALICE)
+    one.people.personal_data.erase(ALICE)
     [*_, record] = world.records("one", 2)
     assert record["eventName"] == "ErasePerson"
     assert record["requestParameters"]["principalId"] == MASK, "the unique id is erased, too"
@@ -158,7 +158,7 @@ def test_namesake_of_another_account_keeps_its_pseudonyms(world: World) -> None:
     namesake = Principal.from_arn(NAMESAKE)
     for _ in range(2):
         one.decide(namesake, "docs:Get", DOCUMENT)
-    one.people.erase(ALICE)
+    one.people.personal_data.erase(ALICE)
     one.decide(namesake, "docs:Get", DOCUMENT)
     of_umbrella = [one for one in world.records("one", 4) if one["userIdentity"].get("accountId") == UMBRELLA]
     names = {record["userIdentity"]["userName"] for record in of_umbrella}
@@ -210,7 +210,7 @@ def test_export_finds_pseudonymised_and_plain_records(world: World) -> None:
     one.trail.record_result(result, None, Principal.from_arn(f"arn:aws:iam::{ACME}:root"))
     world.records("one", 3)
     assert one.trail.end_shard()
-    found = one.people.export(ALICE)
+    found = one.people.personal_data.export(ALICE)
     assert [(entry["relation"], entry["record"]["eventName"]) for entry in found["trail"]] == [
         ("caller", "Get"),
         ("named", "TagUser"),
@@ -226,7 +226,7 @@ def test_role_session_named_after_the_person_is_erased(world: World) -> None:
         one.decide(Principal.from_arn(arn), "docs:Get", DOCUMENT)
     before = identities_in(world.records("one", 2))
     assert len(before & world.derivable(*sessions)) == 2
-    one.people.erase(ALICE)
+    one.people.personal_data.erase(ALICE)
     assert before & world.derivable(sessions[0]) == set()
     assert before & world.derivable(sessions[1])
 
@@ -238,7 +238,7 @@ def test_session_of_an_erased_person_ends_in_another_process(world: World) -> No
     store = two.store
     assert isinstance(store, CachedStore)
     assert store.browser_session("d") is not None
-    one.people.erase(ALICE)
+    one.people.personal_data.erase(ALICE)
     two.refresh()
     assert store.browser_session("d") is None
 

@@ -1,4 +1,4 @@
-"""`guard.people.export` and `erase`: everything of one person, nothing of another, and no secret."""
+"""`guard.people.personal_data.export` and `erase`: everything of one person, nothing of another, and no secret."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_tables_that_refer_to_users_are_personal() -> None:
 
 
 def test_export_has_a_row_of_each_table_and_no_secret(guard: Guard, alice: str) -> None:
-    found = guard.people.export(ALICE)
+    found = guard.people.personal_data.export(ALICE)
     text = json.dumps(found)
     assert SECRET not in text
     assert set(found["store"]) == {*PERSONAL_TABLES, "sign_in_failures", "findings", "jobs", "credential_reports"}
@@ -139,11 +139,11 @@ def test_export_has_a_row_of_each_table_and_no_secret(guard: Guard, alice: str) 
 
 def test_export_of_a_namesake_has_nothing_of_the_other(guard: Guard, alice: str) -> None:
     """The same name in another account, and a name that begins with it."""
-    found = guard.people.export(NAMESAKE)
+    found = guard.people.personal_data.export(NAMESAKE)
     assert set(found["store"]) == {"identities"}
     assert (found["boundIn"], found["namedIn"]) == ({}, [])
     assert alice not in json.dumps(found)
-    other = guard.people.export(ALICE2)
+    other = guard.people.personal_data.export(ALICE2)
     assert alice not in json.dumps(other)
     assert other["person"]["uniqueId"] != alice
 
@@ -153,12 +153,12 @@ def test_export_has_plain_records_of_role_sessions_named_after_the_person(guard:
     names, output = ("alice", "alice2"), StringIO()
     arns = [f"arn:aws:sts::{ACME}:assumed-role/work/{name}" for name in names]
     found = [{"userIdentity": {"arn": arn}, "recipientAccountId": ACME} for arn in arns]
-    assert guard.people.write_export(ALICE, output, records=found) == 1
+    assert guard.people.personal_data.write_export(ALICE, output, records=found) == 1
     assert [entry["record"] for entry in json.loads(output.getvalue())["trail"]] == found[:1]
 
 
 def test_export_of_a_root_user_has_its_account(guard: Guard, alice: str) -> None:
-    found = guard.people.export(ROOT)
+    found = guard.people.personal_data.export(ROOT)
     assert SECRET not in json.dumps(found)
     assert found["store"]["accounts"][0]["email"] == "root@acme.example"
     assert {"access_keys", "login_profiles", "mfa_devices", "browser_sessions"} <= set(found["store"])
@@ -169,19 +169,19 @@ def test_export_of_a_root_user_has_its_account(guard: Guard, alice: str) -> None
 @table("arn", [f"arn:aws:iam::{ACME}:user/alice", f"arn:aws:iam::{ACME}:user/staff/Alice", f"{ALICE}3"])
 def test_export_of_another_arn_finds_no_user(arn: str, guard: Guard) -> None:
     with pytest.raises(NoSuchEntity):
-        guard.people.export(arn)
+        guard.people.personal_data.export(arn)
 
 
 @table("arn", ["alice", "arn:aws:iam::111122223333:role/work", "arn:aws:iam::111122223333:saml-provider/x", "*"])
 def test_arn_of_no_person_is_rejected(arn: str, guard: Guard) -> None:
     with pytest.raises(InvalidInput):
-        guard.people.export(arn)
+        guard.people.personal_data.export(arn)
     with pytest.raises(InvalidInput):
-        guard.people.erase(arn)
+        guard.people.personal_data.erase(arn)
 
 
 def test_export_is_recorded_without_a_name(guard: Guard, alice: str, tmp_path: Path) -> None:
-    guard.people.export(ALICE)
+    guard.people.personal_data.export(ALICE)
     record = last_record(tmp_path)
     assert record["eventName"] == "ExportPerson"
     assert record["requestParameters"] == {"accountId": ACME, "principalId": alice}
@@ -194,7 +194,7 @@ def test_export_is_recorded_without_a_name(guard: Guard, alice: str, tmp_path: P
 def test_erasure_leaves_nothing_of_the_person(guard: Guard, store: SqlStore, alice: str, tmp_path: Path) -> None:
     """Neither the name nor the ARN; the unique id stays where policies had the ARN. Others keep all they have."""
     before = counts(store)
-    erasure = guard.people.erase(ALICE)
+    erasure = guard.people.personal_data.erase(ALICE)
     after = dumped(store)
     about = [row for row in after.pop("policy_versions") if ALICE in row["text"]]
     rule = [row for row in after.pop("archive_rules") if ALICE in row["filter"]["resource"]["eq"]]
@@ -217,7 +217,7 @@ def test_erasure_leaves_nothing_of_the_person(guard: Guard, store: SqlStore, ali
 
 
 def test_erasure_is_recorded_without_a_name(guard: Guard, alice: str, tmp_path: Path) -> None:
-    erasure = guard.people.erase(ALICE)
+    erasure = guard.people.personal_data.erase(ALICE)
     record = last_record(tmp_path)
     assert (record["eventName"], record["iamGuard"]["changed"]) == ("ErasePerson", True)
     assert record["requestParameters"] == {"accountId": ACME, "principalId": alice}
@@ -226,9 +226,9 @@ def test_erasure_is_recorded_without_a_name(guard: Guard, alice: str, tmp_path: 
 
 
 def test_repeated_erasure_changes_nothing(guard: Guard, store: SqlStore, alice: str, tmp_path: Path) -> None:
-    guard.people.erase(ALICE)
+    guard.people.personal_data.erase(ALICE)
     before = dumped(store)
-    assert guard.people.erase(ALICE) == Erasure(
+    assert guard.people.personal_data.erase(ALICE) == Erasure(
         None, {}, 0, (f"arn:aws:iam::{ACME}:policy/About", "rule of e of analyzer")
     )
     assert dumped(store) == before
@@ -244,9 +244,9 @@ def test_interrupted_erasure_is_completed(guard: Guard, store: SqlStore, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr("iam_guard.administration.personal_data.replace_by_id", fails)
         with pytest.raises(RuntimeError):
-            guard.people.erase(ALICE)
+            guard.people.personal_data.erase(ALICE)
     assert ALICE in json.dumps(dumped(store)["resources"])
-    erasure = guard.people.erase(ALICE)
+    erasure = guard.people.personal_data.erase(ALICE)
     assert erasure.rows == {"policies of resources": 2, "policies of identities": 1}
     assert ALICE not in json.dumps(dumped(store)["resources"])
 
@@ -267,22 +267,22 @@ def test_every_policy_that_names_the_person_is_reported(guard: Guard, store: Sql
         f"arn:aws:iam::{ACME}:role/work",
         *(f"session policy of {id}" for id in ("key2", "ACCA2", "profile2")),
     }
-    assert reported <= set(guard.people.export(ALICE)["namedIn"])
-    assert reported <= set(guard.people.erase(ALICE).still_named_in)
-    assert reported.isdisjoint(guard.people.export(ALICE2)["namedIn"])
+    assert reported <= set(guard.people.personal_data.export(ALICE)["namedIn"])
+    assert reported <= set(guard.people.personal_data.erase(ALICE).still_named_in)
+    assert reported.isdisjoint(guard.people.personal_data.export(ALICE2)["namedIn"])
 
 
 def test_policies_of_others_mean_the_same_after_an_erasure(guard: Guard, store: SqlStore) -> None:
     """Another user of the same name gets nothing, and those who are named beside the person keep what they have."""
     before = {arn: guard.decide(Principal.from_arn(ALICE2), "docs:Get", arn).outcome for arn in (DOCUMENT, NOTE)}
     assert guard.decide(Principal.from_arn(ALICE), "docs:Get", DOCUMENT).allowed
-    guard.people.erase(ALICE)
+    guard.people.personal_data.erase(ALICE)
     assert not guard.decide(Principal.from_arn(ALICE), "docs:Get", DOCUMENT).allowed
     for arn, outcome in before.items():
         assert guard.decide(Principal.from_arn(ALICE2), "docs:Get", arn).outcome == outcome
     apply_seed(store, load_seed_text(json.dumps(SEED | {"accounts": [_only_users(SEED["accounts"][0])]})))
     guard.refresh()
-    assert len(guard.people.export(ALICE)["store"]) == 1, "the new user has no more than its row"
+    assert len(guard.people.personal_data.export(ALICE)["store"]) == 1, "the new user has no more than its row"
     assert not guard.decide(Principal.from_arn(ALICE), "docs:Get", DOCUMENT).allowed
     policy = guard.resource_policies.get(DOCUMENT)
     assert policy is not None
@@ -295,14 +295,14 @@ def _only_users(account: dict[str, Any]) -> dict[str, Any]:
 
 def test_further_texts_are_not_one_text(guard: Guard) -> None:
     with pytest.raises(InvalidInput, match="also"):
-        guard.people.erase(ALICE, also="alice@example.com")
-    assert guard.people.export(ALICE)["store"]
+        guard.people.personal_data.erase(ALICE, also="alice@example.com")
+    assert guard.people.personal_data.export(ALICE)["store"]
 
 
 def test_root_user_cannot_be_erased(guard: Guard, store: SqlStore, alice: str) -> None:
     before = counts(store)
     with pytest.raises(InvalidInput, match="delete its account"):
-        guard.people.erase(ROOT)
+        guard.people.personal_data.erase(ROOT)
     assert counts(store) == before
 
 
@@ -311,16 +311,16 @@ def test_erasure_by_another_arn_of_the_name_is_refused(arn: str, guard: Guard, s
     """It would delete the salts of a person who is still there."""
     before = counts(store)
     with pytest.raises(NoSuchEntity, match="another path or letter case"):
-        guard.people.erase(arn)
+        guard.people.personal_data.erase(arn)
     assert counts(store) == before
 
 
 def test_store_that_follows_a_file_refuses_erasure(tmp_path: Path) -> None:
     (tmp_path / "iam.json").write_text(json.dumps(SEED))
     with closing(open_guard(tmp_path / "iam.json")) as guard:
-        assert guard.people.export(ALICE)["store"]["identities"]
+        assert guard.people.personal_data.export(ALICE)["store"]["identities"]
         with pytest.raises(StoreIsReadOnly):
-            guard.people.erase(ALICE)
+            guard.people.personal_data.erase(ALICE)
 
 
 def test_erasure_without_the_keys_of_its_salts_is_refused(guard: Guard, store: SqlStore) -> None:
@@ -329,6 +329,6 @@ def test_erasure_without_the_keys_of_its_salts_is_refused(guard: Guard, store: S
         records.insert(schema.pseudonym_salts, account=ACME, subject="a" * 64, salt=b"x", created=1)
     before = counts(store)
     with pytest.raises(ConfigurationError, match="expected the file of the keys of pseudonyms"):
-        guard.people.erase(ALICE)
+        guard.people.personal_data.erase(ALICE)
     assert counts(store) == before
-    guard.people.erase(NAMESAKE)
+    guard.people.personal_data.erase(NAMESAKE)

@@ -58,13 +58,13 @@ def here(tmp_path: Path) -> Iterator[SignedIn]:
 
 def passed_on(world: World, principal: Principal, **options: Any) -> Principal:
     """Return the principal that a worker opens."""
-    return world.guard.open_principal(world.guard.seal_principal(principal, **options))
+    return world.guard.sealed_principals.open(world.guard.sealed_principals.seal(principal, **options))
 
 
 def reason(guard: Any, text: Any, **options: Any) -> str:
     """Return the code and the message of a refusal."""
     with pytest.raises(CredentialError) as caught:
-        guard.open_principal(text, **options)
+        guard.sealed_principals.open(text, **options)
     assert not isinstance(text, str) or len(text) < 10 or text not in str(caught.value)
     return f"{caught.value.code}: {caught.value.message}"
 
@@ -127,10 +127,10 @@ def test_any_content_is_kept(world: World) -> None:
         content = {name: getattr(drawn, name) for name in ("tags", "session", "session_policies")}
         principal = replace(world.ada, **content, credential=credential)
         try:
-            text = world.guard.seal_principal(principal)
+            text = world.guard.sealed_principals.seal(principal)
         except ContextError:
             return
-        opened = world.guard.open_principal(text)
+        opened = world.guard.sealed_principals.open(text)
         assert opened.credential is not None
         assert_same(
             replace(opened, credential=replace(opened.credential, envelope=None)),
@@ -195,39 +195,41 @@ def test_audit_records_of_one_user_name_their_own_envelopes(world: World) -> Non
 def test_envelope_ends_after_its_seconds(world: World) -> None:
     """An hour, or what was asked for."""
     ada = Principal.from_arn(ADA_ARN)
-    hour, short = world.guard.seal_principal(ada), world.guard.seal_principal(ada, expires_in=60)
+    hour, short = world.guard.sealed_principals.seal(ada), world.guard.sealed_principals.seal(ada, expires_in=60)
     world.now += timedelta(seconds=59)
-    assert world.guard.open_principal(short).arn == ADA_ARN
+    assert world.guard.sealed_principals.open(short).arn == ADA_ARN
     world.now += timedelta(seconds=1)
     assert reason(world.guard, short) == "ExpiredToken: the sealed principal has expired"
-    assert world.guard.open_principal(hour).arn == ADA_ARN
+    assert world.guard.sealed_principals.open(hour).arn == ADA_ARN
 
 
 def test_envelope_ends_with_temporary_credentials(world: World) -> None:
     """A role session's expiry bounds it, however long it was asked for."""
     caller = world.enter(world.role(expires=NOW + timedelta(minutes=20)))
-    text = world.guard.seal_principal(caller, expires_in=MAX_SECONDS)
+    text = world.guard.sealed_principals.seal(caller, expires_in=MAX_SECONDS)
     world.now += timedelta(minutes=20) - timedelta(seconds=1)
-    assert world.guard.open_principal(text).arn == caller.arn
+    assert world.guard.sealed_principals.open(text).arn == caller.arn
     world.now += timedelta(seconds=1)
     assert reason(world.guard, text) == "ExpiredToken: the sealed principal has expired"
     with pytest.raises(ExpiredToken, match="credential of the sealed principal has expired"):
-        world.guard.seal_principal(caller)
+        world.guard.sealed_principals.seal(caller)
 
 
 def test_opened_principal_cannot_extend_its_envelope(world: World) -> None:
     """A worker that seals again, for the next job, keeps the end of the first."""
     opened = passed_on(world, Principal.from_arn(ADA_ARN), expires_in=60)
-    text = world.guard.seal_principal(opened, expires_in=3600)
+    text = world.guard.sealed_principals.seal(opened, expires_in=3600)
     world.now += timedelta(seconds=60)
     assert reason(world.guard, text).startswith("ExpiredToken")
     with pytest.raises(ExpiredToken):
-        world.guard.seal_principal(opened)
+        world.guard.sealed_principals.seal(opened)
 
 
 def test_deleted_user_or_role_ends_the_envelope(world: World) -> None:
     """Each kind of session depends on its user or role."""
-    texts = {kind: world.guard.seal_principal(caller) for kind, caller in sessions(world).items() if kind != "root"}
+    texts = {
+        kind: world.guard.sealed_principals.seal(caller) for kind, caller in sessions(world).items() if kind != "root"
+    }
     world.edit(seed(roles=()))
     gone = "InvalidClientTokenId: the user or role of the sealed principal does not exist any more"
     assert {reason(world.guard, text) for text in texts.values()} == {gone}
@@ -237,8 +239,8 @@ def test_reused_name_does_not_open_the_envelope(here: SignedIn) -> None:
     """Unique ids are compared (P-6): of the user, and of the user who federated another one."""
     arn = f"arn:aws:sts::{ACME}:federated-user/bob"
     callers = [Principal.from_arn(ADA_ARN), Principal.from_arn(arn, user_arn=ADA_ARN)]
-    texts = [here.guard.seal_principal(caller) for caller in callers]
-    assert [here.guard.open_principal(text).arn for text in texts] == [ADA_ARN, arn]
+    texts = [here.guard.sealed_principals.seal(caller) for caller in callers]
+    assert [here.guard.sealed_principals.open(text).arn for text in texts] == [ADA_ARN, arn]
     with here.guard.store.write_transaction() as records:
         records.delete(identities, account=ACME, kind="user", folded="ada")
     apply_seed(here.guard._store.behind, load_seed_text(json.dumps(SEED)))
@@ -250,7 +252,7 @@ def test_reused_name_does_not_open_the_envelope(here: SignedIn) -> None:
 
 def test_renamed_user_is_refused(here: SignedIn) -> None:
     """The sealed ARN names no user any more; nothing is decided for a caller that is not found."""
-    text = here.guard.seal_principal(Principal.from_arn(ADA_ARN))
+    text = here.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN))
     with here.guard.store.write_transaction() as records:
         records.update(identities, {"name": "eda", "folded": "eda"}, account=ACME, kind="user", folded="ada")
     assert "does not exist any more" in reason(here.guard, text)
@@ -259,25 +261,27 @@ def test_renamed_user_is_refused(here: SignedIn) -> None:
 def test_parent_key_ends_sessions_of_users(world: World) -> None:
     """S-51: what ends temporary credentials ends their envelope; role sessions outlive the key."""
     callers = sessions(world)
-    texts = {kind: world.guard.seal_principal(callers[kind]) for kind in ("user with MFA", "federated user", "role")}
+    texts = {
+        kind: world.guard.sealed_principals.seal(callers[kind]) for kind in ("user with MFA", "federated user", "role")
+    }
     keys = [{**ADA["access_keys"][0], "status": "Inactive"}]
     world.edit(seed({**ADA, "access_keys": keys}))
     assert not any(key.active for key in [world.store.access_key(KEY)] if key)
     for kind in ("user with MFA", "federated user"):
         assert "access key of the sealed principal is not active" in reason(world.guard, texts[kind])
-    assert world.guard.open_principal(texts["role"]).arn == callers["role"].arn
+    assert world.guard.sealed_principals.open(texts["role"]).arn == callers["role"].arn
 
 
 def test_access_key_ends_its_envelope(here: SignedIn) -> None:
     """A key that is deactivated or deleted."""
     caller = replace(Principal.from_arn(ADA_ARN), credential=Credential("sigv4", ADAS_KEY[0], "us-east-1", "docs"))
-    text = here.guard.seal_principal(caller)
-    assert here.guard.open_principal(text).credential is not None
+    text = here.guard.sealed_principals.seal(caller)
+    assert here.guard.sealed_principals.open(text).credential is not None
     with here.guard.store.write_transaction() as records:
         records.update(access_keys, {"status": "Inactive"}, id=ADAS_KEY[0])
     assert "access key of the sealed principal is not active" in reason(here.guard, text)
     with pytest.raises(InvalidClientTokenId):
-        here.guard.seal_principal(caller)
+        here.guard.sealed_principals.seal(caller)
 
 
 def test_api_key_ends_its_envelope(here: SignedIn) -> None:
@@ -289,8 +293,8 @@ def test_api_key_ends_its_envelope(here: SignedIn) -> None:
     here.guard.clock = lambda: now
     request = HttpRequest("GET", b"/", b"", ((b"host", b"h"), (b"authorization", f"Bearer {key.text}".encode())))
     caller = here.guard.authenticate(request, payload_hash=lambda: EMPTY_HASH)
-    text = here.guard.seal_principal(caller, expires_in=86_400)
-    opened = here.guard.open_principal(text)
+    text = here.guard.sealed_principals.seal(caller, expires_in=86_400)
+    opened = here.guard.sealed_principals.open(text)
     assert here.guard.decide(opened, "docs:GetDocument").allowed
     assert not here.guard.decide(opened, "docs:PutDocument").allowed
     now += timedelta(minutes=10)
@@ -308,8 +312,10 @@ def test_browser_session_ends_its_envelope(here: SignedIn) -> None:
     sessions = here.guard.people.browser_sessions
     session = sessions.find(here.token)
     assert session is not None
-    text, lasting = (here.guard.seal_principal(session.principal, after_sign_out=after) for after in (False, True))
-    assert here.guard.open_principal(text).arn == RITA_ARN
+    text, lasting = (
+        here.guard.sealed_principals.seal(session.principal, after_sign_out=after) for after in (False, True)
+    )
+    assert here.guard.sealed_principals.open(text).arn == RITA_ARN
     ended = "InvalidClientTokenId: the browser session of the sealed principal has ended"
     changes = [{"task": "mfa"}, {"task": None, "seen": 0}, {"seen": 2**40, "expires": 1}]
     for change in changes:
@@ -318,7 +324,7 @@ def test_browser_session_ends_its_envelope(here: SignedIn) -> None:
         assert reason(here.guard, text) == ended
     sessions.end_session(session)
     assert reason(here.guard, text) == ended
-    assert here.guard.open_principal(lasting).arn == RITA_ARN
+    assert here.guard.sealed_principals.open(lasting).arn == RITA_ARN
     start = here.guard.clock()
     here.guard.clock = lambda: start + timedelta(seconds=here.guard.settings.session_duration)
     assert reason(here.guard, lasting).startswith("ExpiredToken")  # never longer than the session would have lasted
@@ -341,11 +347,11 @@ def test_federated_browser_session_ends_its_envelope(here: SignedIn) -> None:
     token = here.guard.people.federated_sessions.sign_in(federated, Call("request-1")).token
     found = here.guard.people.browser_sessions.find(token)
     assert found is not None
-    texts = [here.guard.seal_principal(found.principal, after_sign_out=after) for after in (False, True)]
-    assert [here.guard.open_principal(text).arn for text in texts] == [caller.arn, caller.arn]
+    texts = [here.guard.sealed_principals.seal(found.principal, after_sign_out=after) for after in (False, True)]
+    assert [here.guard.sealed_principals.open(text).arn for text in texts] == [caller.arn, caller.arn]
     here.guard.people.browser_sessions.end_session(found)
     assert "browser session of the sealed principal has ended" in reason(here.guard, texts[0])
-    assert here.guard.open_principal(texts[1]).arn == caller.arn
+    assert here.guard.sealed_principals.open(texts[1]).arn == caller.arn
     with here.guard.store.write_transaction() as records:
         records.update(access_keys, {"status": "Inactive"}, id=ADAS_KEY[0])
     assert "access key of the sealed principal is not active" in reason(here.guard, texts[1])
@@ -355,7 +361,7 @@ def test_deleted_person_ends_a_lasting_envelope(here: SignedIn) -> None:
     """`after_sign_out` is about the session only."""
     session = here.guard.people.browser_sessions.find(here.token)
     assert session is not None
-    text = here.guard.seal_principal(session.principal, after_sign_out=True)
+    text = here.guard.sealed_principals.seal(session.principal, after_sign_out=True)
     with here.guard.store.write_transaction() as records:
         records.delete(browser_sessions, id=session.id)
         records.delete(identities, id=here.person.user_id)
@@ -367,13 +373,13 @@ def test_deleted_person_ends_a_lasting_envelope(here: SignedIn) -> None:
 
 def test_envelope_with_once_opens_once(here: SignedIn) -> None:
     """The second opening is refused; a refused one, for another reason, does not count."""
-    text = here.guard.seal_principal(Principal.from_arn(ADA_ARN), once=True, audience="exports")
+    text = here.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN), once=True, audience="exports")
     assert "another audience" in reason(here.guard, text)
-    assert here.guard.open_principal(text, audience="exports").arn == ADA_ARN
+    assert here.guard.sealed_principals.open(text, audience="exports").arn == ADA_ARN
     opened_before = "InvalidClientTokenId: the sealed principal was opened before, and opens once"
     assert reason(here.guard, text, audience="exports") == opened_before
-    many = here.guard.seal_principal(Principal.from_arn(ADA_ARN))
-    assert here.guard.open_principal(many) == here.guard.open_principal(many)
+    many = here.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN))
+    assert here.guard.sealed_principals.open(many) == here.guard.sealed_principals.open(many)
     with here.guard.store.read_transaction() as records:
         [row] = records.all(used_tokens)
     assert row["expires"] >= here.guard.clock().timestamp() + 3600 + 500  # longer than a slow clock accepts the text
@@ -381,9 +387,9 @@ def test_envelope_with_once_opens_once(here: SignedIn) -> None:
 
 def test_once_needs_a_store_that_can_be_written(world: World) -> None:
     """A store that follows a file can't remember it, and refuses."""
-    text = world.guard.seal_principal(Principal.from_arn(ADA_ARN), once=True)
+    text = world.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN), once=True)
     with pytest.raises(StoreIsReadOnly):
-        world.guard.open_principal(text)
+        world.guard.sealed_principals.open(text)
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
@@ -391,7 +397,7 @@ def test_once_needs_a_store_that_can_be_written(world: World) -> None:
 
 def test_altered_envelope_is_refused(world: World) -> None:
     """Every character counts, and so does the prefix; a changed name of the key is as one of an unknown key."""
-    text = world.guard.seal_principal(Principal.from_arn(ADA_ARN))
+    text = world.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN))
     altered = "InvalidClientTokenId: the sealed principal is altered, or of another store"
     for place in range(len(text)):
         other = "A" if text[place] != "A" else "B"
@@ -407,17 +413,17 @@ def test_other_secrets_of_the_store_do_not_open(world: World) -> None:
     """The seal is for this purpose: a session token with the prefix of a sealed principal is none."""
     token = world.store.seal_session(world.role())
     assert "altered" in reason(world.guard, "igpr_" + token[5:])
-    text = world.guard.seal_principal(Principal.from_arn(ADA_ARN))
+    text = world.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN))
     assert world.store.open_session("igst_" + text[5:]) is None
 
 
 def test_envelope_of_another_guard_is_refused(world: World, tmp_path: Path) -> None:
     """Another store has other keys. A worker must not drop the text: its own key may be the older one."""
     other = World(tmp_path / "other.json")
-    text = other.guard.seal_principal(Principal.from_arn(ADA_ARN))
+    text = other.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN))
     other.guard.close()
     with pytest.raises(StoreUnavailable, match="a key that is not among the sealing keys"):
-        world.guard.open_principal(text)
+        world.guard.sealed_principals.open(text)
 
 
 def test_text_that_is_none_is_refused(world: World) -> None:
@@ -430,8 +436,8 @@ def test_text_that_is_none_is_refused(world: World) -> None:
 
 def test_refusal_of_a_known_envelope_names_it_in_the_trail(world: World) -> None:
     """So that the jobs of one envelope are found."""
-    text = world.guard.seal_principal(Principal.from_arn(ADA_ARN), audience="a")
-    opened = world.guard.open_principal(text, audience="a").credential
+    text = world.guard.sealed_principals.seal(Principal.from_arn(ADA_ARN), audience="a")
+    opened = world.guard.sealed_principals.open(text, audience="a").credential
     assert opened is not None
     assert opened.envelope is not None
     reason(world.guard, text, audience="b")
@@ -455,7 +461,7 @@ def test_principal_that_cannot_act_later_is_not_sealed(world: World) -> None:
     ]
     for principal in found:
         with pytest.raises(InvalidInput, match=r"expected a (user|principal)"):
-            world.guard.seal_principal(principal)
+            world.guard.sealed_principals.seal(principal)
 
 
 def test_seal_arguments_out_of_range_are_refused(world: World) -> None:
@@ -464,21 +470,21 @@ def test_seal_arguments_out_of_range_are_refused(world: World) -> None:
     times: list[Any] = [0, 0.5, -1, MAX_SECONDS + 1, float("nan"), float("inf"), True, "60", None]
     for seconds in times:
         with pytest.raises(InvalidInput, match="expected a number of seconds from 1"):
-            world.guard.seal_principal(ada, expires_in=seconds)
+            world.guard.sealed_principals.seal(ada, expires_in=seconds)
     audiences: list[Any] = [None, 1, b"a", "a" * 257]
     for audience in audiences:
         with pytest.raises(InvalidInput, match="at most 256 characters"):
-            world.guard.seal_principal(ada, audience=audience)
+            world.guard.sealed_principals.seal(ada, audience=audience)
         with pytest.raises(InvalidInput, match="at most 256 characters"):
-            world.guard.open_principal("igpr_", audience=audience)
+            world.guard.sealed_principals.open("igpr_", audience=audience)
     for odd in ({"tags": {"a": "1", "A": "2"}}, {"session": {"a:b": float("nan")}}):
         with pytest.raises(ContextError):
-            world.guard.seal_principal(replace(ada, **odd))
+            world.guard.sealed_principals.seal(replace(ada, **odd))
     with pytest.raises(InvalidInput, match="expected the ARN of a role or user"):
-        world.guard.seal_principal(replace(ada, role_arn=f"arn:aws:s3::{ACME}:role/r"))
+        world.guard.sealed_principals.seal(replace(ada, role_arn=f"arn:aws:s3::{ACME}:role/r"))
     noise = "".join(f"{number * 7919 % 1_000_003:x}" for number in range(20_000))
     with pytest.raises(InvalidInput, match="when sealed"):
-        world.guard.seal_principal(replace(ada, session={"a:noise": noise}))
+        world.guard.sealed_principals.seal(replace(ada, session={"a:noise": noise}))
 
 
 def test_text_of_a_later_version_is_refused(world: World) -> None:

@@ -70,7 +70,7 @@ def sessions(store: SqlStore) -> list[tuple[str, str | None]]:
 
 
 def test_export_has_the_sessions_of_a_providers_person(guard: Guard) -> None:
-    found = guard.people.export(PROVIDER, subject=SUBJECT)
+    found = guard.people.personal_data.export(PROVIDER, subject=SUBJECT)
     [session] = found["store"]["federated_sessions"]
     assert (session["id"], session["provider"], session["subject"]) == ("bs-0", PROVIDER, SUBJECT)
     assert SECRET not in json.dumps(found)
@@ -79,18 +79,18 @@ def test_export_has_the_sessions_of_a_providers_person(guard: Guard) -> None:
 
 def test_erasure_ends_the_sessions_of_a_providers_person(guard: Guard, store: SqlStore, tmp_path: Path) -> None:
     """Also those of its tools; not those of another provider's person with the same name of the role session."""
-    erasure = guard.people.erase(PROVIDER, subject=SUBJECT)
+    erasure = guard.people.personal_data.erase(PROVIDER, subject=SUBJECT)
     assert erasure.rows["federated_sessions"] == 1
     assert [id for id, _ in sessions(store)] == ["bs-1", "bs-2", "bs-3"]
     with store.read_transaction() as records:
         assert {row["approved_by"] for row in records.all(tool_sessions)} == {"bs-1", "bs-2", "bs-3"}
     last = (tmp_path / "audit.jsonl").read_text().splitlines()[-1]
     assert "alice" not in last
-    assert guard.people.erase(PROVIDER, subject=SUBJECT).rows == {}
+    assert guard.people.personal_data.erase(PROVIDER, subject=SUBJECT).rows == {}
 
 
 def test_erasure_by_the_arn_of_a_session(guard: Guard, store: SqlStore) -> None:
-    erasure = guard.people.erase(f"arn:aws:sts::{ACME}:assumed-role/work/carol")
+    erasure = guard.people.personal_data.erase(f"arn:aws:sts::{ACME}:assumed-role/work/carol")
     assert erasure.rows == {"federated_sessions": 1, "tool_sessions": 1}
     assert [id for id, _ in sessions(store)] == ["bs-0", "bs-1", "bs-2"]
 
@@ -112,8 +112,8 @@ def test_session_without_a_row_is_found_by_its_arn(
     record = {"userIdentity": {"arn": arn}, "recipientAccountId": ACME}
     output = StringIO()
     other = {"userIdentity": {"arn": f"{arn}2"}, "recipientAccountId": ACME}
-    assert guard.people.write_export(arn, output, records=[record, other]) == 1
-    assert guard.people.erase(arn).salts == 3
+    assert guard.people.personal_data.write_export(arn, output, records=[record, other]) == 1
+    assert guard.people.personal_data.erase(arn).salts == 3
     assert person_pseudonyms(keys, ACME, texts, (), StoredSalts(store)) == {pseudonym(key, text) for text in texts}
 
 
@@ -128,11 +128,11 @@ def test_session_without_a_row_is_found_by_its_arn(
 )
 def test_another_person_is_not_erased(arn: str, subject: str | None, guard: Guard, store: SqlStore) -> None:
     before = sessions(store)
-    assert guard.people.erase(arn, subject=subject).rows == {}
+    assert guard.people.personal_data.erase(arn, subject=subject).rows == {}
     assert sessions(store) == before
 
 
 @table("arn, subject", [(PROVIDER, None), (PROVIDER, ""), (f"arn:aws:iam::{ACME}:user/alice", SUBJECT)])
 def test_subject_is_for_providers_only(arn: str, subject: str | None, guard: Guard) -> None:
     with pytest.raises(InvalidInput):
-        guard.people.erase(arn, subject=subject)
+        guard.people.personal_data.erase(arn, subject=subject)

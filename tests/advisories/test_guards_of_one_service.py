@@ -136,9 +136,9 @@ def check_guard(world: World, name: str, guard: Guard) -> None:
         assert guard.decide(ann, GET, arn).allowed is allowed
         [asked] = guard.ask(ann, [(GET, resource)])
         assert (asked.allowed, asked.request.resource) == (allowed, arn)
-        explanation = guard.why_not(row, GET, principal=ann)
+        explanation = guard.lists.why_not(row, GET, principal=ann)
         assert (explanation.outcome is Outcome.ALLOWED) is allowed
-        assert guard.resource_of(row) == Resource(arn, ACME)
+        assert guard.lists.resource_of(row) == Resource(arn, ACME)
         assert guard.permitted([row], GET, principal=ann) == ([row] if allowed else [])
         assert guard.resources is not None
         loaded = guard.resources(arn)
@@ -156,11 +156,11 @@ def test_shares_are_of_the_guard_that_shares(tmp_path: Path) -> None:
     with worlds(tmp_path) as [world, *_]:
         resource = world.documents.resource_of(world.row("plain"))
         for name, guard in world.guards.items():
-            guard.share(resource.arn, with_account="444455556666", external=True, actions=[GET])
+            guard.sharing.share(resource.arn, with_account="444455556666", external=True, actions=[GET])
             assert [policy.arn for policy in guard.resource_policies.list()] == [world.arn(name, "plain")]
-            assert guard.shares_of(resource.arn) == guard.shares_of(world.arn(name, "plain")) != []
+            assert guard.sharing.shares_of(resource.arn) == guard.sharing.shares_of(world.arn(name, "plain")) != []
             assert guard.resource_policies.get(resource.arn) is not None
-            assert guard.unshare(resource.arn, with_account="444455556666") == []
+            assert guard.sharing.unshare(resource.arn, with_account="444455556666") == []
             guard.resource_policies.put(
                 resource.arn, {"Version": "2012-10-17", "Statement": [statement_for(ACME, world.arn(name, "plain"))]}
             )

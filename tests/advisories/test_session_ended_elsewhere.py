@@ -47,7 +47,7 @@ ENDS: dict[str, End] = {
     "person of the provider": lambda site: by_logout(site, sid=None),
     "both": by_logout,
     "all sessions of the account": by_administrator,
-    "erasure of the person": lambda site: site.guard.people.erase(PROVIDER, subject="ann-1"),
+    "erasure of the person": lambda site: site.guard.people.personal_data.erase(PROVIDER, subject="ann-1"),
 }
 GO_ON: dict[str, End] = {
     "another person": lambda site: by_logout(site, sub="ann-2", sid=None),
@@ -165,7 +165,7 @@ def test_erasure_after_the_person_has_signed_out_ends_tools(office: Office) -> N
     token = office.redeem(tool, code).json()["refreshToken"]
     for session in office.site.guard.people.account_sessions.list(ACCOUNT).sessions:
         office.site.guard.people.browser_sessions.end_session(session)
-    assert office.site.guard.people.erase(PROVIDER, subject="ann-1").rows == {"tool_sessions": 1}
+    assert office.site.guard.people.personal_data.erase(PROVIDER, subject="ann-1").rows == {"tool_sessions": 1}
     assert office.refresh(tool, token).status_code == 403
 
 

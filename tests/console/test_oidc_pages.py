@@ -222,7 +222,7 @@ def test_choice_of_a_role_needs_no_provider(site: OidcSite) -> None:
     page = site.sign_on()
     site.provider.rotate()
     site.provider.bodies = {name: Answer(500, b"") for name in ("openid-configuration", "jwks", "token")}
-    site.guard.tokens.clear()
+    site.guard.authenticators.tokens.clear()
     token = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
     assert token is not None
     fields = {"csrf_token": token[1], "role": WRITER}

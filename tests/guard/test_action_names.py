@@ -54,11 +54,11 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Guard]]:
 
 QUESTIONS: dict[str, Callable[[Guard, Any], object]] = {
     "filter": lambda guard, action: guard.filter(select(Document), action, principal=ANN),
-    "explain_filter": lambda guard, action: guard.explain_filter(
+    "explain_filter": lambda guard, action: guard.lists.explain_filter(
         select(Document), action, principal=ANN, dialect="sqlite"
     ),
     "permitted": lambda guard, action: guard.permitted([Document(name="7", account=ACME)], action, principal=ANN),
-    "why_not": lambda guard, action: guard.why_not(Document(name="7", account=ACME), action, principal=ANN),
+    "why_not": lambda guard, action: guard.lists.why_not(Document(name="7", account=ACME), action, principal=ANN),
     "ask": lambda guard, action: guard.ask(ANN, [(action, ARN)]),
 }
 WRONG = [

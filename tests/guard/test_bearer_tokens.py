@@ -312,7 +312,7 @@ def test_long_lived_token_is_verified_again(world: World) -> None:
     assert again is not first
     assert again.arn == first.arn
     world.issuer.rotate()
-    world.guard.tokens.clear()
+    world.guard.authenticators.tokens.clear()
     world.now += timedelta(seconds=3599)
     assert world.enter(token) is again
     world.now += timedelta(seconds=2)
@@ -542,13 +542,13 @@ def test_middleware_maps_token_errors_to_status(world: World) -> None:
     async def get(request: Request) -> Response:
         return PlainTextResponse(current_principal().arn)
 
-    fetch = world.guard._authenticators._bearers.principal  # to check in which thread it runs
+    fetch = world.guard.authenticators._bearers.principal  # to check in which thread it runs
 
     def principal(*args: Any, **kwargs: Any) -> Principal:
         threads.append(threading.current_thread().name)
         return fetch(*args, **kwargs)
 
-    world.guard._authenticators._bearers.principal = principal  # type: ignore[method-assign]
+    world.guard.authenticators._bearers.principal = principal  # type: ignore[method-assign]
     routes = [Route("/documents/{id}", get)]
     app = Starlette(routes=routes, middleware=[Middleware(GuardMiddleware, guard=world.guard)])
     world.edit(seed(*ROLES))
@@ -570,7 +570,7 @@ def test_middleware_maps_token_errors_to_status(world: World) -> None:
         assert status("nonsense") == 401
         world.issuer.is_down = True
         world.issuer.rotate()
-        world.guard.tokens.clear()
+        world.guard.authenticators.tokens.clear()
         assert status(world.issuer.token()) == 503
         both = {"authorization": f"Bearer {good}", "x-api-key": "igk_x"}
         assert client.get("/documents/7", headers=both).status_code == 401

@@ -44,7 +44,7 @@ def changes(harness: SignedIn) -> list[dict[str, Any]]:
 
 
 def share(guard: Guard) -> None:
-    guard.share(SHARED, with_account=OTHER_ACCOUNT, external=True, actions="docs:GetDocument")
+    guard.sharing.share(SHARED, with_account=OTHER_ACCOUNT, external=True, actions="docs:GetDocument")
 
 
 def app_of(harness: SignedIn, later: list[threading.Thread] | None = None) -> Any:

@@ -316,7 +316,9 @@ def test_list_has_one_record(guard: Guard, session: Session, tmp_path: Path) -> 
 
 
 def test_explanation_names_the_statement_of_each_part(guard: Guard) -> None:
-    explained = guard.explain_filter(select(Document), "docs:GetDocument", principal=user("cid"), dialect="sqlite")
+    explained = guard.lists.explain_filter(
+        select(Document), "docs:GetDocument", principal=user("cid"), dialect="sqlite"
+    )
     assert [(part.policy, part.statement, part.effect) for part in explained.parts] == [
         ("user/cid/most", 0, "Allow"),
         ("user/cid/most", 1, "Deny"),
@@ -329,7 +331,7 @@ def test_explanation_names_the_statement_of_each_part(guard: Guard) -> None:
 
 def test_why_not_explains_a_missing_row(guard: Guard, session: Session) -> None:
     secret = session.get_one(Document, 4)
-    explanation = guard.why_not(secret, "docs:GetDocument", principal=user("cid"))
+    explanation = guard.lists.why_not(secret, "docs:GetDocument", principal=user("cid"))
     assert explanation.outcome == "ExplicitlyDenied"
 
 

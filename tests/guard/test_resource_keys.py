@@ -15,6 +15,7 @@ from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.model.request import AccessRequest
 from iam_guard.testing.assertions import assert_allowed, assert_denied
+from iam_guard.web.refusal import encoded_message
 from tests.tables import table
 
 ACME = "111122223333"
@@ -160,7 +161,7 @@ def test_unusable_key_is_explained_and_withheld(
     decision = guard.decide(ADA, f"docs:{action}", resource)
     for explanation in (guard.explain(ADA, f"docs:{action}", resource), decision.explain()):
         assert "it could not be evaluated: ContextError" in json.dumps(explanation.to_dict())
-    assert guard.encoded_message(decision)
+    assert encoded_message(guard, decision)
     assert key.lower() not in dict(decision.request.context)
     *_, record = read(trail)
     (condition,) = record["iamGuard"]["conditions"]

@@ -85,7 +85,7 @@ def test_query_about_another_principal_names_both(guard: Guard, tmp_path: Path) 
     """The call of the one who asks supplies no condition keys to the decision."""
     asking = Principal.from_arn(f"arn:aws:iam::{ACME}:root")
     call = Call("request-1", kind="http", source_ip="10.0.0.1")
-    (decision,) = guard.ask_about([PrincipalQuestion(ADA, "docs:GetDocument", DOCUMENT)], asking, call=call)
+    (decision,) = guard.principal_queries.ask([PrincipalQuestion(ADA, "docs:GetDocument", DOCUMENT)], asking, call=call)
     assert decision.allowed
     assert "aws:SourceIp" not in decision.request.context
     guard.close()
@@ -129,7 +129,7 @@ def test_failing_disk_refuses_by_record_class(guard: Guard, tmp_path: Path, monk
             guard.decide(ADA, "iam:CreateUser", f"arn:aws:iam::{ACME}:user/eve")
         assert not guard.decide(ADA, "sts:AssumeRole").allowed
         assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
-    usage = guard.audit_usage()
+    usage = guard.trail.usage()
     assert usage is not None
     assert (usage.dropped, usage.refused) == (0, 1)
 
@@ -153,8 +153,8 @@ def test_record_that_cannot_be_made_counts_as_missing(guard: Guard, monkeypatch:
         with pytest.raises(DecisionUnavailable):
             guard.decide(ADA, "docs:PutDocument", DOCUMENT)
         assert guard.decide(ADA, "docs:GetDocument", DOCUMENT).allowed
-        eventually(lambda: (usage := guard.audit_usage()) is not None and usage.dropped)
-    usage = guard.audit_usage()
+        eventually(lambda: (usage := guard.trail.usage()) is not None and usage.dropped)
+    usage = guard.trail.usage()
     assert usage is not None
     assert (usage.dropped, usage.refused) == (1, 1)
 
@@ -226,7 +226,7 @@ def test_existing_folder_needs_no_slash(tmp_path: Path) -> None:
     (tmp_path / "trail").mkdir()
     create_signing_key_file(tmp_path / "key")
     guard = open_guard(tmp_path / "iam.json", audit=str(tmp_path / "trail"), audit_key_file=str(tmp_path / "key"))
-    assert guard.audit_usage() is not None
+    assert guard.trail.usage() is not None
     guard.close()
 
 
@@ -235,7 +235,7 @@ def test_audit_file_is_still_a_file(tmp_path: Path) -> None:
     guard = open_guard(tmp_path / "iam.json", audit=str(tmp_path / "trail"))
     guard.decide(ADA, "docs:GetDocument", DOCUMENT)
     assert (tmp_path / "trail").is_file()
-    assert guard.audit_usage() is None
+    assert guard.trail.usage() is None
     guard.close()
 
 
@@ -243,7 +243,7 @@ def test_key_next_to_the_store_is_found(tmp_path: Path) -> None:
     """As `iam-guard init` creates it."""
     create_signing_key_file(tmp_path / "iam-guard.db.audit-key")
     guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", create=True, audit=f"{tmp_path}/trail/")
-    assert guard.audit_usage() is not None
+    assert guard.trail.usage() is not None
     guard.close()
 
 

@@ -304,13 +304,13 @@ def test_waiting_is_added_to_the_seconds(tmp_path: Path, options: dict[str, Any]
     world = World(tmp_path / "iam.json")
     app = application(world.guard, expires_in=600)
     sealed: list[float] = []
-    seal = world.guard.seal_principal
+    seal = world.guard.sealed_principals.seal
 
     def watched(principal: Principal, *, expires_in: float = 0.0, **rest: Any) -> str:
         sealed.append(expires_in)
         return seal(principal, expires_in=expires_in, **rest)
 
-    world.guard.seal_principal = watched  # type: ignore[method-assign]
+    world.guard.sealed_principals.seal = watched  # type: ignore[method-assign]
     with calling(world.guard, ada):
         if "eta" in options:
             with pytest.raises(InvalidInput, match="starts and expires within 2591400 seconds"):

@@ -266,7 +266,7 @@ def test_unreachable_store_is_retried(world: World, app: Celery, monkeypatch: py
     """Nothing has run yet; the caller is the same afterwards."""
     app.tasks["who"].default_retry_delay = 0
     opened: list[str] = []
-    open_principal = world.guard.open_principal
+    open_principal = world.guard.sealed_principals.open
 
     def sometimes(text: str, *, audience: str = "") -> Principal:
         opened.append(text)
@@ -274,7 +274,7 @@ def test_unreachable_store_is_retried(world: World, app: Celery, monkeypatch: py
             raise StoreUnavailable("the store cannot be reached")
         return open_principal(text, audience=audience)
 
-    monkeypatch.setattr(world.guard, "open_principal", sometimes)
+    monkeypatch.setattr(world.guard.sealed_principals, "open", sometimes)
     with calling(world.guard, ada):
         result = app.tasks["who"].delay()
     with working(app):

@@ -277,7 +277,7 @@ def test_loaded_reports_are_decided_about(place: Place) -> None:
     permitted = place.guard.permitted(rows, GET, principal=user("own-team"))
     assert {row.id for row in permitted} == place.allowed("own-team")
     other = next(row for row in rows if row.id not in place.allowed("own-team"))
-    assert place.guard.why_not(other, GET, principal=user("own-team")).outcome != "Allowed"
+    assert place.guard.lists.why_not(other, GET, principal=user("own-team")).outcome != "Allowed"
 
 
 def test_model_of_no_resource_type_is_refused(place: Place) -> None:

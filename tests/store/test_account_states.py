@@ -234,7 +234,9 @@ def test_principals_of_the_account_are_denied(world: World, changer: Changer, ch
     for name, caller in callers.items():
         decisions = [guard.decide(caller, *pair) for pair in asked] + guard.decide_many(caller, asked)
         decisions += guard.ask(caller, asked)
-        decisions += guard.ask_about([PrincipalQuestion(caller, *pair) for pair in asked], Principal.service("x"))
+        decisions += guard.principal_queries.ask(
+            [PrincipalQuestion(caller, *pair) for pair in asked], Principal.service("x")
+        )
         cached = [guard.decide_from_cache(caller, *pair) for pair in asked]
         decisions += [decision for decision in cached if decision is not None]
         assert not any(decision.allowed for decision in decisions), name
@@ -298,24 +300,24 @@ def test_session_in_another_account_goes_on(world: World, changer: Changer) -> N
 def test_sealed_principals_of_the_account_do_not_open(world: World, changer: Changer) -> None:
     """Nor are any sealed."""
     principal = world.enter(world.signed())
-    text = world.guard.seal_principal(principal)
-    assert world.guard.open_principal(text).arn == ADA
+    text = world.guard.sealed_principals.seal(principal)
+    assert world.guard.sealed_principals.open(text).arn == ADA
     changer.change("suspend")
     world.guard.refresh()
     with pytest.raises(AccountNotActive):
-        world.guard.open_principal(text)
+        world.guard.sealed_principals.open(text)
     with pytest.raises(AccountNotActive):
-        world.guard.seal_principal(principal)
+        world.guard.sealed_principals.seal(principal)
     changer.change("resume")
     world.guard.refresh()
-    assert world.guard.open_principal(text).arn == ADA
+    assert world.guard.sealed_principals.open(text).arn == ADA
 
 
 def test_account_that_is_deleted_and_created_again_has_nothing_of_the_old_one(world: World, changer: Changer) -> None:
     """No credential, session, share or sealed principal gives anything with the account of the same name."""
     requests = {name: make(world) for name, (_, make) in CREDENTIALS.items()}
     principals = {name: world.enter(request) for name, request in requests.items()}
-    text = world.guard.seal_principal(principals["access key of a user"])
+    text = world.guard.sealed_principals.seal(principals["access key of a user"])
     eve = world.enter(world.signed(EVE_KEY))
     changer.change("close")
     changer.change("delete")
@@ -328,7 +330,7 @@ def test_account_that_is_deleted_and_created_again_has_nothing_of_the_old_one(wo
         for resource in (OWN, SHARED, OWN.replace(ACME, created.id)):
             assert not world.guard.decide(principals[name], "docs:Get", resource).allowed, name
     with pytest.raises(InvalidClientTokenId):
-        world.guard.open_principal(text)
+        world.guard.sealed_principals.open(text)
     for caller in (eve, Principal.anonymous(), Principal.service("queue")):
         assert not world.guard.decide(caller, "docs:Get", SHARED).allowed
         assert not world.guard.decide(caller, "sts:AssumeRole", EDITOR).allowed

@@ -29,9 +29,9 @@ def share(thread):
     number = process * threads + thread
     user = f"arn:aws:iam::444455556666:user/u{number}"
     for turn in range(turns):
-        guard.share(plan, with_account="444455556666", actions=[f"docs:Do{number}x{turn}"])
-        guard.share(plan, with_principal=user, actions=["docs:Get", f"docs:Put{turn}"])
-    guard.unshare(plan, with_principal=user, actions=["docs:Get"])
+        guard.sharing.share(plan, with_account="444455556666", actions=[f"docs:Do{number}x{turn}"])
+        guard.sharing.share(plan, with_principal=user, actions=["docs:Get", f"docs:Put{turn}"])
+    guard.sharing.unshare(plan, with_principal=user, actions=["docs:Get"])
 
 print("ready", flush=True)
 sys.stdin.readline()

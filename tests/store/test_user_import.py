@@ -132,7 +132,7 @@ def test_imported_user_is_decided_for_at_once(store: SqlStore, settings: Setting
     assert guard.store.api_key(key.id) is None  # type: ignore[attr-defined]
     row = {"name": "ann", "groups": ["readers"], "api_key": {"id": key.id, "digest": key.digest.hex()}}
     others = [{"name": f"u{number}"} for number in range(600)]
-    assert guard.import_users(ACCOUNT, [row, *others]).created == 601
+    assert guard.users.import_rows(ACCOUNT, [row, *others]).created == 601
     assert guard.decide(ann, "docs:Read").allowed
     assert guard.store.api_key(key.id).principal.arn == ann.arn  # type: ignore[attr-defined]
     guard.close()

@@ -39,7 +39,7 @@ guard = guard_on(open_database(sys.argv[1], settings), settings)
 for line in sys.stdin:
     job = json.loads(line)
     try:
-        principal = guard.open_principal(job["principal"], audience="exports")
+        principal = guard.sealed_principals.open(job["principal"], audience="exports")
         decisions = [guard.decide(principal, action, job["resource"]) for action in job["actions"]]
         answer = [[decision.outcome, decision.epoch, decision.reasons[0].sid] for decision in decisions]
     except CredentialError as error:
@@ -136,7 +136,7 @@ def own_answers(guard: Guard, principal: Principal) -> list[list[Any]]:
 def test_worker_process_decides_as_the_web_process(guard: Guard, database: str) -> None:
     """Tags, session policies, source identity and MFA count, before and after a change of the policies."""
     principal = caller()
-    text = guard.seal_principal(principal, audience="exports")
+    text = guard.sealed_principals.seal(principal, audience="exports")
     with working(database) as worker:
         found = worker.answer(text)
         assert found == own_answers(guard, principal)
@@ -154,7 +154,7 @@ def test_worker_process_decides_as_the_web_process(guard: Guard, database: str) 
 
 def test_two_workers_open_an_envelope_once(guard: Guard, database: str) -> None:
     """With `once`, one of two processes at the same time, and none later."""
-    texts = [guard.seal_principal(caller(), audience="exports", once=True) for _ in range(10)]
+    texts = [guard.sealed_principals.seal(caller(), audience="exports", once=True) for _ in range(10)]
     refused = "the sealed principal was opened before, and opens once"
     with working(database) as one, working(database) as other:
         for text in texts:

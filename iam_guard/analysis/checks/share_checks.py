@@ -1,4 +1,4 @@
-"""The checks of a policy that `guard.share` results in."""
+"""The checks of a policy that `guard.sharing.share` results in."""
 
 from __future__ import annotations
 

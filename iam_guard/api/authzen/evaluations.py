@@ -148,7 +148,7 @@ def require_accounts(caller: AuthzenCaller, evaluation: Evaluation) -> None:
 def decided(caller: AuthzenCaller, evaluations: Sequence[Evaluation]) -> list[EvaluationAnswer]:
     """Decide evaluations, in order. Raises `DecisionUnavailable` if they cannot be recorded."""
     questions = (PrincipalQuestion(*asked[:3], asked.context) for asked in in_steps(evaluations))
-    decisions = caller.guard.ask_about(questions, caller.principal, call=caller.facts)
+    decisions = caller.guard.principal_queries.ask(questions, caller.principal, call=caller.facts)
     return [_answer(caller, asked.subject, found) for asked, found in zip(evaluations, decisions, strict=True)]
 
 

@@ -98,7 +98,7 @@ class AwsApi(OwnApp):
         return ApiServer(
             guard.store,
             issuer_url=settings.issuer_url,
-            tokens=guard.tokens,
+            tokens=guard.authenticators.tokens,
             assertions=self._assertions,
             passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
             region=settings.region,

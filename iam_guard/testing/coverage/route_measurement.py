@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any, Self
 
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.guard.guard import Guard
+from iam_guard.guard.decision_maker import DecisionMaker
 from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of, load_app
 from iam_guard.testing.coverage.policy_measurement import replaced, without_plans, write_json
@@ -61,10 +61,10 @@ def watching_calls(
     record_decision: Callable[[CurrentCall, Decision], None], record_app: Callable[[Any, RouteMap | None], None]
 ) -> Iterator[None]:
     """Call `record_decision` with every decision of a guard in a call, and `record_app` with its application."""
-    answer, serve, leave = Guard._decide_and_record, GuardMiddleware.__call__, GuardedRequest.leave
+    answer, serve, leave = DecisionMaker.decide_and_record, GuardMiddleware.__call__, GuardedRequest.leave
 
     @wraps(answer)
-    def watched_answer(self: Guard, *args: Any, **kwargs: Any) -> Decision:
+    def watched_answer(self: DecisionMaker, *args: Any, **kwargs: Any) -> Decision:
         decision = answer(self, *args, **kwargs)
         try:
             call = current_call()
@@ -90,7 +90,7 @@ def watching_calls(
 
     with (
         without_plans(),
-        replaced(Guard, "_decide_and_record", watched_answer),
+        replaced(DecisionMaker, "decide_and_record", watched_answer),
         replaced(GuardMiddleware, "__call__", watched_serve),
         replaced(GuardedRequest, "leave", watched_leave),
     ):

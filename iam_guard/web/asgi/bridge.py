@@ -117,11 +117,11 @@ async def read_signed_body(
 ) -> None:
     """Read a signed body up to the limit; more than `MAX_UNVERIFIED` bytes only for a key that exists.
 
-    Raises what `Guard.precheck` and `BufferedBody.read` raise.
+    Raises what `Authenticators.precheck` and `BufferedBody.read` raise.
     """
     limit = guard.settings.max_body
     await body.read(min(MAX_UNVERIFIED, limit))
     if not body.is_whole:
-        precheck = partial(guard.precheck, request, credential, stated)
-        await look_up_async(precheck, partial(guard.has_seen, credential))
+        precheck = partial(guard.authenticators.precheck, request, credential, stated)
+        await look_up_async(precheck, partial(guard.authenticators.has_seen, credential))
         await body.read(limit)

@@ -89,7 +89,7 @@ class AppInspection:
 
     async def _end_shard_before(self, send: Send, message: Message) -> None:
         """Sign the trail before the shutdown is reported, since some servers end the process right after."""
-        if message["type"] in _SHUT_DOWN and self._guard.audit_usage() is not None:
+        if message["type"] in _SHUT_DOWN and self._guard.trail.usage() is not None:
             await anyio.to_thread.run_sync(self._guard.trail.end_shard)
         await send(message)
 

@@ -90,8 +90,8 @@ class GuardedSyncRequest(GuardedRequest):
         return call
 
     def _precheck(self, request: HttpRequest, credential: SigV4Credential, stated: str | None) -> None:
-        precheck = partial(self.bridge.guard.precheck, request, credential, stated)
-        look_up_sync(precheck, partial(self.bridge.guard.has_seen, credential))
+        precheck = partial(self.bridge.guard.authenticators.precheck, request, credential, stated)
+        look_up_sync(precheck, partial(self.bridge.guard.authenticators.has_seen, credential))
 
     def add_headers(self, headers: MutableMapping[str, str], cookies: Iterable[str] = ()) -> None:
         """Add the headers of `added_headers` to those of a response, which sets the cookies with these names."""

@@ -77,7 +77,7 @@ def setup(
         middleware.inspect(started, check=check_routes)
 
     async def end_shard(_: web.Application) -> None:
-        if guard.audit_usage() is not None:
+        if guard.trail.usage() is not None:
             await anyio.to_thread.run_sync(guard.trail.end_shard)
 
     app.on_startup.append(check_at_start)

@@ -69,8 +69,9 @@ def guard_tasks(
 
     `audience` is a name that senders and workers have in common, by default that of the application. A caller can be
     used for `expires_in` seconds after the task's `eta` and `expires`, and no longer by all tasks that it sends.
-    `once` and `after_sign_out` are those of `guard.seal_principal`. `scheduled_as` sends the tasks of beat, which have
-    no caller without it. Raises `ConfigurationError` for a guarded application, `InvalidInput` for `expires_in`.
+    `once` and `after_sign_out` are those of `guard.sealed_principals.seal`. `scheduled_as` sends the tasks of beat,
+    which have no caller without it. Raises `ConfigurationError` for a guarded application, `InvalidInput` for
+    `expires_in`.
     """
     if isinstance(getattr(app.send_task, "__self__", None), _TaskGuard):
         raise ConfigurationError("expected an application without a guard, got a guarded one", place="guard_tasks")
@@ -145,7 +146,7 @@ class _TaskGuard:
             raise InvalidInput(f"expected a task with a caller that starts and expires within {latest}", place=name)
         audience = self._audience_of(name, task_id, call.facts.request_id)
         try:
-            text = self.guard.seal_principal(call.caller, expires_in=seconds, audience=audience, **self.sealing)
+            text = self.guard.sealed_principals.seal(call.caller, expires_in=seconds, audience=audience, **self.sealing)
         except CredentialError:
             if not isinstance(call, _TaskCall):
                 raise
@@ -227,7 +228,7 @@ class _TaskGuard:
             self.guard.trail.record_authentication(ended, facts)
             raise ended
         text, _, request_id = str(header).partition(" ")
-        principal = self.guard.open_principal(text, audience=self._audience_of(task.name, id, request_id))
+        principal = self.guard.sealed_principals.open(text, audience=self._audience_of(task.name, id, request_id))
         return _TaskCall(self.guard, principal, facts._replace(request_id=request_id))
 
     def _end(self, task: Any, **_: object) -> None:

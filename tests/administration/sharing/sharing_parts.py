@@ -83,4 +83,4 @@ def may(guard: Guard, arn: str, action: str = ACTIONS[0]) -> bool:
 
 
 def sids(guard: Guard) -> list[str | None]:
-    return [share.sid for share in guard.shares_of(PLAN)]
+    return [share.sid for share in guard.sharing.shares_of(PLAN)]

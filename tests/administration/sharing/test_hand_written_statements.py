@@ -35,16 +35,16 @@ from tests.tables import table
 def test_statements_written_by_hand_stay(opened: Guard, before: str) -> None:
     """Their text too, character by character; a list of one statement may remain."""
     reset(opened, before)
-    opened.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
-    opened.share(PLAN, with_account=GLOBEX, actions="docs:PutDocument")
+    opened.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
+    opened.sharing.share(PLAN, with_account=GLOBEX, actions="docs:PutDocument")
     shared = opened.resource_policies.current(PLAN) or ""
     written = before.rstrip().removesuffix("}").rstrip().removesuffix("]").rstrip()
     if before is not ONE_STATEMENT:
         assert shared.startswith(written)
-    assert [share.is_written_by_hand for share in opened.shares_of(PLAN)] == [True, False, False]
+    assert [share.is_written_by_hand for share in opened.sharing.shares_of(PLAN)] == [True, False, False]
     assert [may(opened, EVE), may(opened, MAX), may(opened, BOB, "docs:ListDocuments")] == [True, False, True]
-    opened.unshare(PLAN, with_principal=EVE)
-    opened.unshare(PLAN, with_account=GLOBEX)
+    opened.sharing.unshare(PLAN, with_principal=EVE)
+    opened.sharing.unshare(PLAN, with_account=GLOBEX)
     after = opened.resource_policies.current(PLAN) or ""
     assert after == before or (
         before is ONE_STATEMENT and json.loads(after)["Statement"] == [json.loads(before)["Statement"]]
@@ -54,34 +54,38 @@ def test_statements_written_by_hand_stay(opened: Guard, before: str) -> None:
 
 def test_share_between_statements_is_removed(guard: Guard) -> None:
     """Where a person added statements below it; the first statement too."""
-    guard.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
+    guard.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
     policy = json.loads(guard.resource_policies.current(PLAN) or "")
     others = json.loads(BY_HAND)["Statement"]
     for index in range(3):
         statements = [*others[:index], *policy["Statement"], *others[index:]]
         guard.resource_policies.put(PLAN, json.dumps({**policy, "Statement": statements}, indent=1))
-        guard.unshare(PLAN, with_principal=EVE)
+        guard.sharing.unshare(PLAN, with_principal=EVE)
         assert json.loads(guard.resource_policies.current(PLAN) or "")["Statement"] == others
 
 
 def test_edited_share_is_not_changed(guard: Guard) -> None:
     """A condition that a person added would be lost, or would not apply."""
-    guard.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
+    guard.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
     policy = json.loads(guard.resource_policies.current(PLAN) or "")
     policy["Statement"][0]["Condition"] = {"Bool": {"aws:SecureTransport": "true"}}
     guard.resource_policies.put(PLAN, policy)
     before = guard.resource_policies.get(PLAN)
-    for change in (guard.share, guard.unshare):
+    for change in (guard.sharing.share, guard.sharing.unshare):
         with pytest.raises(InvalidInput, match="`ShareWithUserEveOf444455556666` was edited by hand"):
             change(PLAN, with_principal=EVE, actions="docs:GetDocument")
     assert guard.resource_policies.get(PLAN) == before
-    assert [(share.is_written_by_hand, share.has_condition) for share in guard.shares_of(PLAN)] == [(True, True)]
+    assert [(share.is_written_by_hand, share.has_condition) for share in guard.sharing.shares_of(PLAN)] == [
+        (True, True)
+    ]
 
 
 def test_taken_sid_gets_a_number(guard: Guard) -> None:
     statement = {"Sid": f"ShareWithUserEveOf{GLOBEX}", "Effect": "Deny", "Principal": {"AWS": BOB}, "Action": "x:Y"}
     guard.resource_policies.put(PLAN, {"Statement": [statement]})
-    assert guard.share(PLAN, with_principal=EVE, actions="docs:GetDocument").sid == f"ShareWithUserEveOf{GLOBEX}x2"
+    assert (
+        guard.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument").sid == f"ShareWithUserEveOf{GLOBEX}x2"
+    )
 
 
 def test_shares_have_every_allow(guard: Guard) -> None:
@@ -90,7 +94,7 @@ def test_shares_have_every_allow(guard: Guard) -> None:
     condition = {"StringEquals": {"aws:username": "eve"}}
     everyone = {"Effect": "Allow", "Principal": "*", "Action": ["docs:Get*", "s3:*"], "Condition": condition}
     guard.resource_policies.put(PLAN, {"Statement": [{**allow, "NotAction": "docs:PutDocument"}, everyone]})
-    assert guard.shares_of(PLAN) == [
+    assert guard.sharing.shares_of(PLAN) == [
         Share(BOB, ("*",), None, is_written_by_hand=True),
         Share(GLOBEX, ("*",), None, is_written_by_hand=True),
         Share("mail.example.com", ("*",), None, is_written_by_hand=True, kind="Service"),
@@ -108,10 +112,10 @@ def test_statements_without_bindings_keep_their_meaning(guard: Guard) -> None:
         text = json.dumps({"Version": "2012-10-17", "Statement": [deny, allow]})
         records.update(resources, {"text": text, "bindings": {}}, arn=PLAN)
     guard.refresh()
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
     assert (may(guard, EVE), may(guard, EVE, "docs:PutDocument"), may(guard, MAX)) == (True, False, False)
     with pytest.raises(PolicyError, match="Invalid principal"):
-        guard.share(PLAN, with_principal=later, actions="docs:PutDocument")
+        guard.sharing.share(PLAN, with_principal=later, actions="docs:PutDocument")
     with guard.store.write_transaction() as records:
         records.delete(identities, account=GLOBEX, folded="max")
     seeded(
@@ -122,6 +126,6 @@ def test_statements_without_bindings_keep_their_meaning(guard: Guard) -> None:
         ),
     )
     assert (may(guard, later), may(guard, MAX)) == (False, False)
-    guard.unshare(PLAN, with_account=GLOBEX)
-    guard.share(PLAN, with_account=GLOBEX, actions=["docs:GetDocument", "docs:PutDocument"])
+    guard.sharing.unshare(PLAN, with_account=GLOBEX)
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions=["docs:GetDocument", "docs:PutDocument"])
     assert (may(guard, later), may(guard, MAX), may(guard, later, "docs:PutDocument")) == (False, False, True)

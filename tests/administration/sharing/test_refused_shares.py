@@ -82,7 +82,7 @@ def test_invalid_share_changes_nothing(
 ) -> None:
     reset(opened, BY_HAND)
     with pytest.raises(error, match=message):
-        opened.share(PLAN, **arguments)
+        opened.sharing.share(PLAN, **arguments)
     assert opened.resource_policies.current(PLAN) == BY_HAND
 
 
@@ -91,41 +91,41 @@ def test_invalid_share_changes_nothing(
 )
 def test_invalid_resource_is_refused(opened: Guard, arn: str) -> None:
     with pytest.raises((InvalidInput, NoSuchEntity)):
-        opened.share(arn, with_account=GLOBEX, actions="docs:GetDocument")
+        opened.sharing.share(arn, with_account=GLOBEX, actions="docs:GetDocument")
 
 
 def test_resource_that_is_no_arn_is_refused(guard: Guard) -> None:
     """A `Resource` may have a policy and tags of its own, which the store does not have."""
     described: Any = Resource(PLAN, ACME)
     for call in (
-        lambda: guard.share(described, with_account=GLOBEX, actions="docs:GetDocument"),
-        lambda: guard.unshare(described, with_account=GLOBEX),
-        lambda: guard.shares_of(described),
+        lambda: guard.sharing.share(described, with_account=GLOBEX, actions="docs:GetDocument"),
+        lambda: guard.sharing.unshare(described, with_account=GLOBEX),
+        lambda: guard.sharing.shares_of(described),
     ):
         with pytest.raises(InvalidInput, match="expected the ARN of a resource, got `Resource`"):
             call()
 
 
 def test_missing_share_cannot_be_ended(guard: Guard) -> None:
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:Get*", wildcards=True)
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:Get*", wildcards=True)
     for grantee in ({"with_principal": EVE}, {"public": True}):
         with pytest.raises(NoSuchEntity, match="The resource is not shared"):
-            guard.unshare(PLAN, **grantee)  # type: ignore[arg-type]
+            guard.sharing.unshare(PLAN, **grantee)  # type: ignore[arg-type]
     with pytest.raises(NoSuchEntity, match=r"`docs:GetDocument` is not shared .* as `docs:Get\*`"):
-        guard.unshare(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
-    assert guard.shares_of(PLAN)[0].actions == ("docs:Get*",)
+        guard.sharing.unshare(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    assert guard.sharing.shares_of(PLAN)[0].actions == ("docs:Get*",)
 
 
 def test_wildcards_are_shared_when_asked_for(guard: Guard) -> None:
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:*", wildcards=True)
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:*", wildcards=True)
     assert may(guard, EVE, "docs:PurgeDocument")
 
 
 def test_external_account_is_shared_with_when_asked_for(guard: Guard) -> None:
-    guard.share(PLAN, with_account=OTHER, external=True, actions="docs:GetDocument")
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
-    assert [share.grantee for share in guard.shares_of(PLAN)] == [OTHER, GLOBEX]
-    assert guard.unshare(PLAN, with_account=OTHER) == []
+    guard.sharing.share(PLAN, with_account=OTHER, external=True, actions="docs:GetDocument")
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    assert [share.grantee for share in guard.sharing.shares_of(PLAN)] == [OTHER, GLOBEX]
+    assert guard.sharing.unshare(PLAN, with_account=OTHER) == []
 
 
 def test_too_long_policy_is_not_extended(guard: Guard) -> None:
@@ -133,27 +133,27 @@ def test_too_long_policy_is_not_extended(guard: Guard) -> None:
     padding = {"Effect": "Deny", "Principal": "*", "Action": "x:Y", "Sid": "x" * 20_350}
     guard.resource_policies.put(PLAN, {"Statement": [padding]})
     with pytest.raises(LimitExceeded, match="20480"):
-        guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+        guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
     share = {"Sid": f"ShareWithAccount{GLOBEX}", "Effect": "Allow", "Principal": {"AWS": GLOBEX}}
     statement = {**share, "Action": "docs:GetDocument", "Resource": PLAN}
     policy = json.dumps({"Statement": [padding, statement]})
     document = f"resources: [{{arn: '{PLAN}', policy: {policy}}}]"
     seeded(guard, f'{{version: 1, accounts: [{{id: "{ACME}", name: acme, {document}}}]}}')
     assert may(guard, EVE)
-    guard.unshare(PLAN, with_account=GLOBEX)
+    guard.sharing.unshare(PLAN, with_account=GLOBEX)
     assert not may(guard, EVE)
 
 
 def test_unparsable_policy_is_not_extended(guard: Guard) -> None:
     """Nor listed as if it granted nothing."""
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
     with guard.store.write_transaction() as records:
         records.update(resources, {"text": '{"Statement": [{"Effect": "Allow"}]}'}, arn=PLAN)
-    for call in (guard.share, guard.unshare):
+    for call in (guard.sharing.share, guard.sharing.unshare):
         with pytest.raises(PolicyError):
             call(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
     with pytest.raises(PolicyError):
-        guard.shares_of(PLAN)
+        guard.sharing.shares_of(PLAN)
 
 
 @table(
@@ -174,10 +174,10 @@ def test_share_that_is_denied_is_refused(opened: Guard, deny: dict[str, Any], is
     reset(opened, json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", **deny}]}))
     if is_refused:
         with pytest.raises(InvalidInput, match="a share that has an effect: a Deny of the policy denies"):
-            opened.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
+            opened.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
     else:
-        opened.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
-    assert len(opened.shares_of(PLAN)) == (not is_refused)
+        opened.sharing.share(PLAN, with_principal=EVE, actions="docs:GetDocument")
+    assert len(opened.sharing.shares_of(PLAN)) == (not is_refused)
 
 
 def test_public_result_is_refused_unless_asked_for(guard: Guard) -> None:
@@ -195,11 +195,11 @@ def test_public_result_is_refused_unless_asked_for(guard: Guard) -> None:
     sharing = ResourceSharing(guard.resource_policies, guard.catalogues, analysis=Suspicious)
     with pytest.raises(InvalidInput, match="not public"):
         sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
-    assert guard.shares_of(PLAN) == []
-    guard.share(PLAN, public=True, actions="docs:GetDocument")
+    assert guard.sharing.shares_of(PLAN) == []
+    guard.sharing.share(PLAN, public=True, actions="docs:GetDocument")
     assert share_analysis().is_public(guard.resource_policies.current(PLAN) or "")
-    guard.share(PLAN, with_account=GLOBEX, actions="docs:PutDocument")
-    guard.unshare(PLAN, public=True)
+    guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:PutDocument")
+    guard.sharing.unshare(PLAN, public=True)
     assert not share_analysis().is_public(guard.resource_policies.current(PLAN) or "")
 
 
@@ -215,10 +215,10 @@ def test_policy_of_the_application_is_not_shared() -> None:
     apply_seed(store, load_seed_text(SEED))
     own = {PLAN: Resource(PLAN, ACME, policy=BY_HAND)}
     guard = guard_on(store, Settings(), resources=own.get)
-    for call in (lambda: guard.share(PLAN, with_account=GLOBEX, **GET), lambda: guard.shares_of(PLAN)):
+    for call in (lambda: guard.sharing.share(PLAN, with_account=GLOBEX, **GET), lambda: guard.sharing.shares_of(PLAN)):
         with pytest.raises(InvalidInput, match="the application keeps that of"):
             call()
-    guard.share(f"{PLAN}2", with_account=GLOBEX, actions="docs:GetDocument")
+    guard.sharing.share(f"{PLAN}2", with_account=GLOBEX, actions="docs:GetDocument")
     guard.close()
 
 
@@ -227,8 +227,8 @@ def test_store_that_follows_a_file_shares_nothing(tmp_path: Path) -> None:
     seed.write_text(SEED)
     guard = open_guard(seed)
     with pytest.raises(StoreIsReadOnly):
-        guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
-    assert guard.shares_of(PLAN) == []
+        guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    assert guard.sharing.shares_of(PLAN) == []
     guard.close()
 
 
@@ -238,8 +238,8 @@ def test_shares_are_recorded(tmp_path: Path) -> None:
     apply_seed(store, load_seed_text(SEED))
     guard = guard_on(store, Settings(audit=f"{tmp_path}/audit.jsonl"), services=[declared()])
     for _ in range(2):
-        guard.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
-    guard.unshare(PLAN, with_account=GLOBEX)
+        guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
+    guard.sharing.unshare(PLAN, with_account=GLOBEX)
     guard.close()
     first, again, last = read(tmp_path / "audit.jsonl")
     assert [fact["eventName"] for fact in (first, again, last)] == ["ShareResource", "ShareResource", "UnshareResource"]

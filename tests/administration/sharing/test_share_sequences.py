@@ -64,17 +64,17 @@ def test_decisions_equal_a_model_after_any_sequence(
     for is_share, grantee, actions in steps:
         pairs = {(grantee, action) for action in actions}
         if is_share:
-            opened.share(PLAN, actions=sorted(actions), wildcards=True, **GRANTEES[grantee])
+            opened.sharing.share(PLAN, actions=sorted(actions), wildcards=True, **GRANTEES[grantee])
             model |= pairs
         elif pairs <= model:
-            opened.unshare(PLAN, actions=sorted(actions), **GRANTEES[grantee])
+            opened.sharing.unshare(PLAN, actions=sorted(actions), **GRANTEES[grantee])
             model -= pairs
         else:
             with pytest.raises(NoSuchEntity):
-                opened.unshare(PLAN, actions=sorted(actions), **GRANTEES[grantee])
+                opened.sharing.unshare(PLAN, actions=sorted(actions), **GRANTEES[grantee])
         compare(opened, model, before)
     for grantee in {grantee for grantee, _ in model}:
-        opened.unshare(PLAN, **GRANTEES[grantee])
+        opened.sharing.unshare(PLAN, **GRANTEES[grantee])
     after = opened.resource_policies.current(PLAN)
     if before is None:
         assert after is None
@@ -84,10 +84,10 @@ def test_decisions_equal_a_model_after_any_sequence(
 
 def compare(guard: Guard, model: set[tuple[str, str]], before: str | None) -> None:
     """Compare decisions with the model, and the shares with decisions."""
-    listed = {(share.grantee, action) for share in guard.shares_of(PLAN) for action in share.actions}
+    listed = {(share.grantee, action) for share in guard.sharing.shares_of(PLAN) for action in share.actions}
     assert {
         (share.grantee, action)
-        for share in guard.shares_of(PLAN)
+        for share in guard.sharing.shares_of(PLAN)
         if not share.is_written_by_hand
         for action in share.actions
     } == model

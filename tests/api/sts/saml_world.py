@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.tokens.assertion_verifier import AWS_RECIPIENT
-from iam_guard.factory import guard_on
+from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.clock import CLOCK
@@ -128,9 +129,8 @@ def saml_world(url: str = "sqlite://", settings: Settings = SETTINGS) -> Iterato
     """Run the API on a store with two accounts; both have a role `deploy` that trusts a provider `company`."""
     store, idp = init_store(url, settings), IdentityProvider()
     apply_seed(store, load_seed_text(SEED))
-    guard, sink = guard_on(store, settings), ListSink()
-    guard.clock = CLOCK
-    guard.trail = Trail(sink)
+    sink = ListSink()
+    guard = Guard(CachedStore(store, settings), Trail(sink), settings, clock=CLOCK)
     with serving(aws_api(guard)) as address:
         server = Running(address, guard, store, None)  # type: ignore[arg-type]
         prepare(server.client(ADMIN_KEY), idp)

@@ -28,7 +28,7 @@ from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.store.sealed_messages import MAX_CHARACTERS, read_message, write_message
 from iam_guard.store.sealing import Sealer, new_key
-from iam_guard.web.refusal import problem_with_message
+from iam_guard.web.refusal import encoded_message, problem_with_message
 from tests.api.conftest import ACCOUNT, OTHER_ACCOUNT, OTHER_KEY, Client, Running, allow, refusal
 from tests.api.sts.sts_parts import ADMIN_ARN, admin_sts, sts_of
 
@@ -67,7 +67,7 @@ def test_message_has_request_and_denying_statement(server: Running, client_for: 
     """In the format of AWS's example."""
     condition = {"StringEquals": {"docs:Class": ["secret", "top secret"]}}
     client_for("jane", allow("docs:*"), deny("docs:Get", SECRET_THING, Condition=condition))
-    message = server.guard.encoded_message(refuse(server, "jane", SECRET_THING, {"docs:Class": "secret"}))
+    message = encoded_message(server.guard, refuse(server, "jane", SECRET_THING, {"docs:Class": "secret"}))
     found = decoded(admin_sts(server), message)
     conditions = found["context"].pop("conditions")
     assert {"key": "docs:class", "values": {"items": [{"value": "secret"}]}} in conditions["items"]
@@ -104,7 +104,7 @@ def test_message_has_request_and_denying_statement(server: Running, client_for: 
 
 def test_implicit_denial_has_no_statement(server: Running, client_for: ClientFor) -> None:
     client_for("jane", allow("docs:Put"))
-    found = decoded(admin_sts(server), server.guard.encoded_message(refuse(server, "jane", SECRET_THING)))
+    found = decoded(admin_sts(server), encoded_message(server.guard, refuse(server, "jane", SECRET_THING)))
     assert (found["explicitDeny"], found["matchedStatements"]) == (False, {"items": []})
     assert values(found)["aws:PrincipalArn"] == [f"arn:aws:iam::{ACCOUNT}:user/jane"]
     assert values(found)["aws:username"] == ["jane"]
@@ -116,27 +116,27 @@ def test_message_excludes_other_accounts_details(server: Running, client_for: Cl
     policy = {"Version": "2012-10-17", "Statement": [{**deny("docs:*"), "Principal": "*"}]}
     theirs = Resource(THEIRS, account=OTHER_ACCOUNT, tags={"class": "secret"}, policy=policy)
     found = decoded(
-        admin_sts(server), server.guard.encoded_message(refuse(server, "jane", theirs, {"docs:Class": "x"}))
+        admin_sts(server), encoded_message(server.guard, refuse(server, "jane", theirs, {"docs:Class": "x"}))
     )
     assert (found["explicitDeny"], found["matchedStatements"]) == (False, {"items": []})
     assert not [key for key in values(found) if key.lower().startswith(("docs:", "aws:resource"))]
     own = Resource(SECRET_THING, account=ACCOUNT, tags={"class": "secret"}, policy=policy)
-    found = decoded(admin_sts(server), server.guard.encoded_message(refuse(server, "jane", own)))
+    found = decoded(admin_sts(server), encoded_message(server.guard, refuse(server, "jane", own)))
     assert found["explicitDeny"]
     assert values(found)["aws:ResourceTag/class"] == ["secret"]
 
 
 def test_no_message_without_denial_or_account(server: Running) -> None:
     admin = Principal.from_arn(ADMIN_ARN)
-    assert server.guard.encoded_message(server.guard.decide(admin, "docs:Get", SECRET_THING)) is None
+    assert encoded_message(server.guard, server.guard.decide(admin, "docs:Get", SECRET_THING)) is None
     for caller in (Principal.anonymous(), Principal.service("events.amazonaws.com")):
-        assert server.guard.encoded_message(server.guard.decide(caller, "docs:Get", SECRET_THING)) is None
+        assert encoded_message(server.guard, server.guard.decide(caller, "docs:Get", SECRET_THING)) is None
 
 
 def test_failed_decision_has_a_message(server: Running) -> None:
     gone = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/gone")
     found = decoded(
-        admin_sts(server), server.guard.encoded_message(server.guard.decide(gone, "docs:Get", SECRET_THING))
+        admin_sts(server), encoded_message(server.guard, server.guard.decide(gone, "docs:Get", SECRET_THING))
     )
     assert found["context"]["principal"]["arn"] == gone.arn
     assert not found["allowed"]
@@ -148,7 +148,7 @@ def test_message_never_exceeds_the_decodable_length(server: Running, client_for:
     noise = base64.b64encode(Random(1).randbytes(30000)).decode()
     for length, kept in ((100, True), (40000, False)):
         context = {"docs:noise": noise[:length]}
-        message = server.guard.encoded_message(refuse(server, "jane", SECRET_THING, context))
+        message = encoded_message(server.guard, refuse(server, "jane", SECRET_THING, context))
         assert message is not None
         assert len(message) <= MAX_CHARACTERS
         found = decoded(admin_sts(server), message)
@@ -156,7 +156,7 @@ def test_message_never_exceeds_the_decodable_length(server: Running, client_for:
         assert found["explicitDeny"]
         assert found["matchedStatements"]["items"]
     long = SECRET_THING + noise
-    assert server.guard.encoded_message(refuse(server, "jane", long)) is None
+    assert encoded_message(server.guard, refuse(server, "jane", long)) is None
 
 
 def test_message_does_not_compute_unused_values(server: Running, client_for: ClientFor) -> None:
@@ -164,7 +164,7 @@ def test_message_does_not_compute_unused_values(server: Running, client_for: Cli
     client_for("jane")
     context = {"docs:Broken": lambda: 1 / 0, "docs:Owner": "ada"}
     found = values(
-        decoded(admin_sts(server), server.guard.encoded_message(refuse(server, "jane", SECRET_THING, context)))
+        decoded(admin_sts(server), encoded_message(server.guard, refuse(server, "jane", SECRET_THING, context)))
     )
     assert found["docs:owner"] == ["ada"]
     assert "docs:broken" not in found
@@ -176,7 +176,7 @@ def test_message_does_not_compute_unused_values(server: Running, client_for: Cli
 @pytest.fixture
 def message(server: Running, client_for: ClientFor) -> str:
     client_for("jane")
-    encoded = server.guard.encoded_message(refuse(server, "jane", SECRET_THING))
+    encoded = encoded_message(server.guard, refuse(server, "jane", SECRET_THING))
     assert encoded is not None
     return encoded
 

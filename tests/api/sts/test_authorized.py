@@ -15,6 +15,7 @@ from botocore import xform_name
 from iam_guard import Principal
 from iam_guard.api.protocol.service_model import load_api
 from iam_guard.api.sts.unsupported_features import NOT_SUPPORTED
+from iam_guard.web.refusal import encoded_message
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, Client, Running, allow, refusal
 from tests.api.iam.organization_parts import make_organization
 from tests.api.sts.sts_parts import make_role, policy, role_arn, sts_of
@@ -86,7 +87,7 @@ def call(server: Running, iam: Client, operation: str) -> Any:
     parameters = dict(TABLE[operation].parameters)
     if operation == "DecodeAuthorizationMessage":
         refused = server.guard.decide(Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/gone"), "docs:Get", "*")
-        parameters["EncodedMessage"] = server.guard.encoded_message(refused)
+        parameters["EncodedMessage"] = encoded_message(server.guard, refused)
     return getattr(sts_of(server, iam), xform_name(operation))(**parameters)
 
 

@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.tokens.token_verifier import TokenVerifier
-from iam_guard.factory import guard_on
+from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
+from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import init_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
@@ -96,9 +97,8 @@ def running_world() -> Iterator[World]:
         settings = Settings(oidc_addresses=(issuer.at,), oidc_cooldown=0.0, oidc_timeout=60.0)
         store = init_store("sqlite://", settings)
         apply_seed(store, load_seed_text(SEED))
-        guard, sink = guard_on(store, settings), ListSink()
-        guard.clock = CLOCK
-        guard.trail = Trail(sink)
+        sink = ListSink()
+        guard = Guard(CachedStore(store, settings), Trail(sink), settings, clock=CLOCK)
         api = aws_api(guard)
         with serving(api) as url:
             empty = Snapshot(store.engine)

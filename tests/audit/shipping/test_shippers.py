@@ -199,13 +199,13 @@ def test_guard_ships_all_records_before_close(tmp_path: Path) -> None:
     """The setting suffices; also in a short-lived process."""
     out = tmp_path / "out.jsonl"
     guard = guard_with(tmp_path, f"file:{out}#name=copy&filter=kind=decision")
-    assert guard.audit_usage().sinks["copy"].state == "waiting"
+    assert guard.trail.usage().sinks["copy"].state == "waiting"
     for _ in range(3):
         guard.decide(Principal.anonymous(), "docs:GetDocument", DOCUMENT)
     guard.close()
     found = [json.loads(line) for line in out.read_text().splitlines()]
     assert [each["eventName"] for each in found] == ["GetDocument"] * 3
-    usage = guard.audit_usage().sinks["copy"]
+    usage = guard.trail.usage().sinks["copy"]
     assert (usage.state, usage.delivered, usage.lag) == ("ended", 3, 0)
     assert not [each for each in threading.enumerate() if each.name.startswith("iam-guard-copy")]
 

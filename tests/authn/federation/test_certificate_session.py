@@ -365,7 +365,7 @@ def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest
         "iam_guard.authn.certificates.certificate.TrustedAuthorities.verify", lambda *_: pytest.fail("verified")
     )
     assert cold.who() is caller
-    assert guard._authenticators._certificates.is_cached(_credential(), None)
+    assert guard.authenticators._certificates.is_cached(_credential(), None)
 
 
 def _credential() -> Any:

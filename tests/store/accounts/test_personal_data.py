@@ -34,14 +34,14 @@ def test_person_is_exported_and_erased(database: str, settings: Settings) -> Non
             plant(records, ACME, alice)
             plant(records, ACME, id_of(store, ACME, "alice2"))
             plant_others(records, store)
-        assert set(PERSONAL_TABLES) <= set(guard.people.export(ALICE)["store"])
+        assert set(PERSONAL_TABLES) <= set(guard.people.personal_data.export(ALICE)["store"])
         before = {name: len(rows) for name, rows in dumped(store).items()}
-        erasure = guard.people.erase(ALICE)
+        erasure = guard.people.personal_data.erase(ALICE)
         after = dumped(store)
         assert erasure.rows["policies of resources"] == 2
         assert all(len(after[name]) < before[name] for name in PERSONAL_TABLES)
         assert ALICE not in json.dumps(after["resources"])
-        assert guard.people.export(ALICE2)["store"]["browser_sessions"]
+        assert guard.people.personal_data.export(ALICE2)["store"]["browser_sessions"]
 
 
 def test_person_that_signs_in_meanwhile_has_nothing_left(database: str, settings: Settings) -> None:
@@ -67,7 +67,7 @@ def test_person_that_signs_in_meanwhile_has_nothing_left(database: str, settings
     with closing(guard_on(store, settings)) as guard:
         assert guard.decide(Principal.from_arn(ALICE), "docs:Get", DOCUMENT).allowed
         barrier.wait(60)
-        guard.people.erase(ALICE)
+        guard.people.personal_data.erase(ALICE)
         for thread in threads:
             thread.join()
         assert len(refused) + len(completed) == 2

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, public
 from iam_guard.errors import InvalidInput
+from iam_guard.guard.decision_maker import DecisionMaker
 from iam_guard.testing import as_principal, signed_in
 from iam_guard.testing.coverage.route_coverage import RouteCoverage
 from iam_guard.testing.coverage.route_measurement import RouteMeasurement
@@ -172,10 +173,10 @@ def test_results_of_processes_are_merged(guard: Guard, measured: RouteMeasuremen
 
 def test_no_call_is_watched_by_default() -> None:
     """The methods are the product's own, before and after."""
-    before = Guard._decide_and_record, GuardMiddleware.__call__
+    before = DecisionMaker.decide_and_record, GuardMiddleware.__call__
     with RouteMeasurement():
-        assert Guard._decide_and_record is not before[0]
-    assert (Guard._decide_and_record, GuardMiddleware.__call__) == before
+        assert DecisionMaker.decide_and_record is not before[0]
+    assert (DecisionMaker.decide_and_record, GuardMiddleware.__call__) == before
 
 
 def test_named_application_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
