@@ -22,37 +22,31 @@ import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from iam_guard.api.call import ApiServer, Input, Verified
-from iam_guard.api.operation import OperationRequest, OperationResult, Permission, run
-from iam_guard.api.protocol.audit_fields import audited_input, audited_output
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
-from iam_guard.api.protocol.messages import WireCall, WireRequest, WireResponse
+from iam_guard.api.protocol.messages import WireRequest, WireResponse
+from iam_guard.api.protocol.operation_call import OperationCall, server_of
 from iam_guard.api.protocol.own_app import MAX_PARSED_INLINE, OwnApp, T, known_error, log_failure
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
-from iam_guard.api.protocol.validation import reject_control_characters, validate
-from iam_guard.audit.record.call_kinds import SESSION_ISSUE, kind_of
-from iam_guard.audit.record.redaction import clip, loggable
+from iam_guard.api.protocol.validation import reject_control_characters
+from iam_guard.audit.record.redaction import loggable
 from iam_guard.authn.credential import claimed_credential, extract
-from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.people.passwords.failed_attempts import network_of
-from iam_guard.authn.people.passwords.passwords import shared_hasher
 from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.signatures.payload_hash import stated_payload
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
-from iam_guard.authn.tokens.dpop import Possession, possession_of
+from iam_guard.authn.tokens.dpop import possession_of
 from iam_guard.errors import (
     CredentialError,
     IamGuardError,
     MissingAuthenticationToken,
-    PolicyError,
     StoreUnavailable,
 )
 from iam_guard.guard.guard import Guard
 from iam_guard.model.arn import account_of
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
-from iam_guard.model.result import CallResult
 from iam_guard.store.database.time_limits import queued_for
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.asgi.bridge import read_signed_body
@@ -94,18 +88,7 @@ class AwsApi(OwnApp):
     @cached_property
     def server(self) -> ApiServer:
         """What all calls have in common."""
-        guard, settings = self.guard, self.guard.settings
-        return ApiServer(
-            guard.store,
-            issuer_url=settings.issuer_url,
-            tokens=guard.authenticators.tokens,
-            assertions=self._assertions,
-            passwords=shared_hasher(settings.password_memory, settings.password_passes, for_writers=True),
-            region=settings.region,
-            catalogues=guard.catalogues,
-            trail=guard.trail.place,
-            with_digests=guard.trail.is_recording,
-        )
+        return server_of(self.guard, self._assertions)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._respond(scope, receive)
@@ -134,14 +117,12 @@ class AwsApi(OwnApp):
         request = self._connection.request(scope)
         principal, body = await self._authenticate(call, request, receive)
         if body.size + len(request.query_string) > MAX_PARSED_INLINE:
-            wire_call = await self.in_worker(call.parse, request, body, principal)
+            parsed = await self.in_worker(call.parse, request, body, principal)
         else:
-            wire_call = call.parse(request, body, principal)
-        row = call.destination.service.operations.get(wire_call.operation.name)
-        changes = row is not None and row.changes(wire_call.parameters)
-        in_verifier = _verifier_of(wire_call.parameters, call.facts)
-        verified = await in_verifier(call.verify, wire_call, principal) if in_verifier is not None else None
-        return await (self._in_writer if changes else self.in_worker)(call.respond, wire_call, principal, verified)
+            parsed = call.parse(request, body, principal)
+        in_verifier = _verifier_of(parsed.parameters, call.facts)
+        verified = await in_verifier(parsed.verify) if in_verifier is not None else None
+        return await (self._in_writer if parsed.changes else self.in_worker)(call.respond, parsed, verified)
 
     async def _in_writer(self, work: Callable[..., T], *arguments: object) -> T:
         """Run a call that may write, in a writer slot. Raises `StoreUnavailable` if none becomes free in time."""
@@ -230,7 +211,7 @@ def _is_assertion_call(form: bytes) -> bool:
 
 @dataclass(slots=True)
 class _ApiCall:
-    """The state of one call, for its response and its audit record."""
+    """The state of one request, for its response and its audit record."""
 
     guard: Guard
     facts: Call
@@ -239,104 +220,34 @@ class _ApiCall:
     destination: Destination = field(default_factory=partial(destination_of, DEFAULT))
     principal: Principal | None = None
     action: str = "iam-guard:Decide"
-    wire_call: WireCall | None = None
-    possession: Possession | None = None
-    """The proofs of possession of a key that the request has."""
-    primary: Permission | None = None
-    """The permission for the operation itself, as last required."""
-    is_denied: bool = False
-    """Whether the last decision was a denial, or failed; its record is then the only one."""
+    """What an error before the call is parsed is recorded with."""
+    parsed: OperationCall | None = None
     is_audited: bool = False
 
-    def parse(self, request: HttpRequest, body: BufferedBody, principal: Principal) -> WireCall:
+    def parse(self, request: HttpRequest, body: BufferedBody, principal: Principal) -> OperationCall:
         """Parse and validate the call. Raises `MissingAuthenticationToken` if it needs a signature."""
-        wire_call = self.destination.codec.parse(WireRequest(request, body.content()))
-        self.possession = possession_of(request, self.facts, self.guard.settings)
-        reject_control_characters(wire_call.parameters)
-        self.action = f"{self.destination.service.prefix}:{wire_call.operation.name}"
-        if principal.type is PrincipalType.ANONYMOUS and not wire_call.operation.is_unsigned:
-            raise MissingAuthenticationToken("Request is missing Authentication Token")
-        validate(wire_call.operation, wire_call.parameters)
-        return wire_call
-
-    def verify(self, wire_call: WireCall, principal: Principal) -> Verified | None:
-        """Verify the token or assertion of an unsigned call; runs in a thread for that."""
-        self.wire_call = wire_call
-        verify_token = self.destination.service.operation(wire_call.operation.name).verify_token
-        return None if verify_token is None else verify_token(self._request(wire_call, principal))
-
-    def _request(self, wire_call: WireCall, principal: Principal) -> OperationRequest:
-        return OperationRequest(
-            self.server,
-            self.destination.service,
-            wire_call.operation.name,
-            wire_call.parameters,
-            principal,
-            now=int(self.guard.clock().timestamp()),
-            possession=self.possession,
-            user_agent=self.facts.user_agent or "",
+        service, codec = self.destination
+        operation, parameters = codec.parse(WireRequest(request, body.content()))
+        possession = possession_of(request, self.facts, self.guard.settings)
+        reject_control_characters(parameters)
+        self.parsed = parsed = OperationCall(
+            self.guard, self.facts, self.server, service, operation, parameters, principal, possession
         )
+        parsed.validate()
+        return parsed
 
-    def respond(self, wire_call: WireCall, principal: Principal, verified: Verified | None) -> WireResponse:
-        """Run the operation, record its result, and serialize its output; runs in a worker thread."""
-        self.wire_call = wire_call
-        request = self._request(wire_call, principal)
-        result = run(request, lambda permission: self._authorize(principal, permission), verified)
-        if self.primary is not None:
-            person, parameters = self.primary.resource.arn, wire_call.parameters
-            self.guard.people.notifications.send_call(self.action, person, parameters, self.facts)
-        row = self.destination.service.operation(wire_call.operation.name)
-        if self.server.with_digests and (row.changes(wire_call.parameters) or kind_of(self.action) == SESSION_ISSUE):
-            self.is_audited = True
-            self._record(wire_call, principal, result)
-        return self.destination.codec.response(wire_call.operation, result.output, self.facts.request_id)
-
-    def _authorize(self, principal: Principal, permission: Permission) -> None:
-        if self.primary is None or permission.action == self.action:
-            self.primary = permission
-        self.is_denied = True
-        subject = permission.principal or principal
-        self.guard.authorize(subject, permission.action, permission.resource, permission.context, call=self.facts)
-        self.is_denied = False
-
-    def _record(
-        self, wire_call: WireCall, principal: Principal, performed: OperationResult, error: IamGuardError | None = None
-    ) -> None:
-        """Record the result of an authorized call: its changes, or its error."""
-        primary = self.primary
-        inputs = audited_input(wire_call.operation.input, wire_call.parameters)
-        outputs = audited_output(wire_call.operation.output, performed.output)
-        verified = performed.verified
-        known = {"sAMLAssertionID": verified.assertion.id} if isinstance(verified, VerifiedAssertion) else {}
-        result = CallResult(
-            action=self.action,
-            resource="*" if primary is None else primary.resource.arn,
-            owner=None if primary is None else primary.resource.account,
-            parameters=inputs.members | known,
-            elements=outputs.members,
-            masked=(*inputs.masked, *outputs.masked),
-            document=performed.document,
-            changed=performed.changed,
-            epoch=performed.epoch,
-            error=error,
-        )
-        subject = principal if primary is None else primary.principal or principal
-        self.guard.trail.record_result(result, self.facts, subject)
+    def respond(self, parsed: OperationCall, verified: Verified | None) -> WireResponse:
+        """Run the operation, and serialize its output; runs in a worker thread."""
+        result = parsed.perform(verified)
+        return self.destination.codec.response(parsed.operation, result.output, self.facts.request_id)
 
     def report(self, error: IamGuardError) -> None:
-        """Record an error that has no record yet: the call failed before a decision, or after being allowed.
-
-        An invalid policy is logged with the place of its fault, since AWS's sentences for clients have none.
-        """
-        if isinstance(error, PolicyError):
-            _log.warning("%s rejects a policy: %s", loggable(self.action), loggable(clip(str(error))))
-        log_failure(error, loggable(self.action))
-        if self.is_audited or self.is_denied:
+        """Record an error that has no record yet."""
+        if self.parsed is not None:
+            self.parsed.report(error)
             return
-        if self.primary is not None and self.wire_call is not None and self.principal is not None:
-            failed = OperationResult({}, changed=False, epoch=None, document=None)
-            self._record(self.wire_call, self.principal, failed, error)
-        else:
+        log_failure(error, loggable(self.action))
+        if not self.is_audited:
             self.guard.trail.record_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from iam_guard.api.operation import Service
 from iam_guard.api.protocol.awsjson import JsonCodec
@@ -58,8 +57,7 @@ def codec_of(service: str) -> Codec:
     return CODECS[api.protocol](api)
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """A service, and the codec for its protocol."""
 
     service: Service
