@@ -20,6 +20,8 @@ PYTEST := IAM_GUARD_TEST_WITHOUT=$(WITHOUT) IAM_GUARD_TEST_CLIENTS=$(abspath $(C
 	$(if $(LOWEST),$(LENIENT))
 SERVING := $(filter-out 0,$(SERVE))
 export NO_MKDOCS_2_WARNING := 1
+# Container images may set it: then each process compiles the package anew, and each worker of pytest all tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check bench docs dist mutants clean FORCE

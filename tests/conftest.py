@@ -60,6 +60,8 @@ SLOW = (
     "test_packaging.py",
     "analysis/reports/test_report_in_browser.py",
     "console/browser",
+    "docs/test_examples.py",  # `make check` runs the folder `docs`, too
+    "docs/test_sign_in_tutorial.py",
     "api/test_crash.py",
     "audit/test_pipeline_processes.py",
     "cli/test_serve.py",
@@ -68,6 +70,7 @@ SLOW = (
     "integrations/test_routes_command.py",
     "store/test_query_plans.py",
     "store/test_server_frozen.py",
+    "store/test_shares_at_once.py",  # processes
 )
 """The slow kinds, which `make test` leaves to `make test-all`; single tests have the marker `slow`."""
 
@@ -100,9 +103,8 @@ def _affected() -> set[Path]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow kinds, and deselect the cases that `--cases-of-each` omits."""
-    slow = tuple(TESTS / name for name in SLOW)
     for item in items:
-        if any(item.path.is_relative_to(place) for place in slow):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
     if "faketime" in os.environ.get("LD_PRELOAD", ""):  # a forked child may inherit its lock in the locked state
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("forks")])
@@ -115,6 +117,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = {item.nodeid for case in cases.values() for item in spread(case, count)}
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
         items[:] = [item for item in items if item.nodeid in kept]
+
+
+@cache
+def _is_slow(path: Path) -> bool:
+    return any(path.is_relative_to(TESTS / name) for name in SLOW)
 
 
 ROOT_LEVEL = logging.getLogger().level

@@ -557,6 +557,7 @@ app = get_wsgi_application()
 """
 
 
+@pytest.mark.slow
 def test_routes_command_uses_the_map_or_another(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/{document_id}", public: true}]}')
     for more, output in (

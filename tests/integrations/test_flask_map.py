@@ -449,6 +449,7 @@ def test_inventory_includes_the_map(app: Flask, guard: Guard, tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_routes_command_uses_the_map_or_another(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text('{version: 1, routes: [{path: "/documents/<document_id>", public: true}]}')
     for more, output in (

@@ -331,6 +331,7 @@ app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes)], openapi_
 """
 
 
+@pytest.mark.slow
 def test_routes_command_includes_the_map(tmp_path: Path) -> None:
     listed = routes_of(tmp_path, PROGRAM)
     assert listed.returncode == 0, listed.stderr
