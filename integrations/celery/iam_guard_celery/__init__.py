@@ -70,8 +70,7 @@ def guard_tasks(
     `audience` is a name that senders and workers have in common, by default that of the application. A caller can be
     used for `expires_in` seconds after the task's `eta` and `expires`, and no longer by all tasks that it sends.
     `once` and `after_sign_out` are those of `guard.sealed_principals.seal`. `scheduled_as` sends the tasks of beat,
-    which have no caller without it. Raises `ConfigurationError` for a guarded application, `InvalidInput` for
-    `expires_in`.
+    which have no caller otherwise. Raises `ConfigurationError` if it is guarded, `InvalidInput` for `expires_in`.
     """
     if isinstance(getattr(app.send_task, "__self__", None), _TaskGuard):
         raise ConfigurationError("expected an application without a guard, got a guarded one", place="guard_tasks")
