@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iam_guard.api.authzen.app import authzen_api as authzen_api
+    from iam_guard.api.client import client as client
+    from iam_guard.api.client import current_client as current_client
     from iam_guard.api.protocol.app import aws_api as aws_api
     from iam_guard.errors import AccessDenied as AccessDenied
     from iam_guard.errors import IamGuardError as IamGuardError
@@ -63,9 +65,11 @@ _MODULES = {
     "TagRows": "filters.tags",
     "authzen_api": "api.authzen.app",
     "aws_api": "api.protocol.app",
+    "client": "api.client",
     "compile_policies": "evaluation.authorizer",
     "csrf_token_endpoint": "web.asgi.csrf_token_endpoint",
     "csrf_token_headers": "web.browser.csrf_tokens",
+    "current_client": "api.client",
     "current_csrf_token": "web.browser.csrf_tokens",
     "current_decision": "web.call_context",
     "current_principal": "web.call_context",

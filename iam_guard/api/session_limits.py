@@ -33,8 +33,8 @@ _SESSION_TOKEN_LIMITS = SessionLimits(
 )
 
 _TOOL_LIMITS = SessionLimits("always", denied=frozenset({"GetFederationToken", "GetSessionToken"}))
-"""Of users and root users who approved a tool: as in the console, for which AWS documents no limit. What requires a
-long-term key is refused as for every session."""
+"""Of users and root users with a browser session, or who approved a tool: as in the console, for which AWS documents no
+limit. What requires a long-term key is refused as for every session."""
 
 _ASSUMED_ROOT_LIMITS = SessionLimits("always", allowed=frozenset({"GetCallerIdentity"}))
 """The session policies of AssumeRoot restrict IAM to the task."""
@@ -73,7 +73,7 @@ def own_source_identity(caller: Principal) -> str | None:
 def check_session_limits(caller: Principal, service: str, name: str) -> None:
     """Raise `AccessDenied` for an operation that the caller's kind of credentials can't call."""
     issued = session_issuance(caller)
-    if issued is None and caller.type not in _ALWAYS_SESSIONS:
+    if issued is None and caller.type not in _ALWAYS_SESSIONS and not _is_of_browser(caller):
         return
     limits = _limits_of(caller)
     if limits is None or limits.refuses(service, name, issued):
@@ -81,9 +81,13 @@ def check_session_limits(caller: Principal, service: str, name: str) -> None:
         raise AccessDenied(f"Cannot call {name} with session credentials{unless}")
 
 
+def _is_of_browser(caller: Principal) -> bool:
+    return caller.credential is not None and caller.credential.kind == "session"
+
+
 def _limits_of(caller: Principal) -> SessionLimits | None:
     if caller.is_assumed_root:
         return _ASSUMED_ROOT_LIMITS
-    if caller.is_of_tool and caller.type in (PrincipalType.USER, PrincipalType.ROOT):
+    if (caller.is_of_tool or _is_of_browser(caller)) and caller.type in (PrincipalType.USER, PrincipalType.ROOT):
         return _TOOL_LIMITS
     return LIMITS_BY_PRINCIPAL.get(caller.type)

@@ -26,6 +26,7 @@ from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service
+from tests.api import in_process
 from tests.api.clock import CLOCK
 from tests.serving import serving
 
@@ -73,7 +74,9 @@ class Running:
         monkeypatch.setattr(self.api, "server", replace(self.api.server, **values))
 
     def client(self, key: tuple[str, str], service: str = "iam", region: str = "us-east-1") -> Client:
-        """Return a client with a key, without retries."""
+        """Return a client with a key, without retries: over HTTP, or in the process (`in_process`)."""
+        if in_process.is_chosen:
+            return in_process.KeyClient(self.guard, key, service)
         return boto3.client(
             service,
             endpoint_url=self.url,

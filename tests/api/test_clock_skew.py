@@ -64,6 +64,7 @@ def test_signature_within_15_minutes_is_accepted(server: Running, service: str, 
 
 @pytest.mark.parametrize("service", ["iam", "sts"])
 @pytest.mark.parametrize("seconds", [-901, 901])
+@pytest.mark.over_http
 def test_response_beyond_15_minutes_has_the_time_of_the_server(server: Running, service: str, seconds: int) -> None:
     """In AWS's message and in the header `Date`: SDKs correct their clocks from one or the other, and retry."""
     client = server.client(ADMIN_KEY, service)
@@ -81,6 +82,7 @@ def test_response_beyond_15_minutes_has_the_time_of_the_server(server: Running, 
     assert abs(date - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+@pytest.mark.over_http
 def test_allowed_skew_of_the_api_is_a_setting(server: Running) -> None:
     """The one of the application does not count."""
     guard = guard_on(copy_to_memory(server.store), Settings(clock_skew=5.0, api_clock_skew=60.0))

@@ -142,14 +142,18 @@ class Api:
 @cache
 def load_api(service: str) -> Api:
     """Load a service model, by its name in boto3. Raises `ConfigurationError` for an unknown service."""
-    loaders, exceptions = import_module("botocore.loaders"), import_module("botocore.exceptions")
-    own_data = loaders.Loader.BUILTIN_DATA_PATH
-    loader = loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
     try:
-        description = loader.load_service_model(service, "service-2")
-    except exceptions.UnknownServiceError:
+        description = own_loader().load_service_model(service, "service-2")
+    except import_module("botocore.exceptions").UnknownServiceError:
         raise ConfigurationError(f"expected an AWS service, got `{service}`") from None
     return api_of(service, description)
+
+
+def own_loader() -> Any:
+    """Return a loader of botocore's own data."""
+    loaders = import_module("botocore.loaders")
+    own_data = loaders.Loader.BUILTIN_DATA_PATH
+    return loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
 
 
 def api_of(service: str, description: Mapping[str, Any]) -> Api:

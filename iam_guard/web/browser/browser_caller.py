@@ -53,6 +53,8 @@ class BrowserCaller:
     """The session of the cookie, also if it is no credential for the request."""
     refusal: IamGuardError | None = None
     """Why guarded endpoints refuse the request; None if they decide."""
+    may_change: bool = False
+    """Whether the request comes from the site's own pages, or has the session's token, whatever its method."""
     is_over: bool = False
     """Whether the browser is to remove its cookie."""
 
@@ -98,24 +100,31 @@ def browser_caller(
     elif session.task is not None:
         caller = BrowserCaller(ANONYMOUS, cookie, session)
     else:
-        message = _problem(request, facts, session, guard.settings.trusted_origins)
+        may_change = _may_change(request, facts, session, guard.settings.trusted_origins)
+        message = _problem(request, facts, may_change=may_change)
         refusal = None if message is None else AccessDenied(message, place="cookie")
-        caller = BrowserCaller(session.principal if refusal is None else ANONYMOUS, cookie, session, refusal)
+        principal = session.principal if refusal is None else ANONYMOUS
+        caller = BrowserCaller(principal, cookie, session, refusal, may_change)
     guard.count_authenticated(caller.principal)
     return caller
 
 
-def _problem(request: HttpRequest, facts: Call, session: BrowserSession, trusted: Collection[str]) -> str | None:
+def _problem(request: HttpRequest, facts: Call, *, may_change: bool) -> str | None:
     """Return why the session is no credential for a request that another site may have caused; None if it is one."""
     if facts.kind == "http" and request.method in _SAFE_METHODS and not _is_handshake(request):
         is_cross_site = _only_value(request, b"sec-fetch-site") == b"cross-site"
         return _CROSS_SITE if is_cross_site and not _opens_page(request) else None
+    return None if may_change else _NO_ORIGIN
+
+
+def _may_change(request: HttpRequest, facts: Call, session: BrowserSession, trusted: Collection[str]) -> bool:
+    """Return whether a request is known to come from the origin, or from one that the settings trust."""
     if comes_from_origin(request, facts):
-        return None
+        return True
     token = _only_value(request, CSRF_HEADER)
     if token is None:
-        return None if trusted_origin(request, facts, trusted) is not None else _NO_ORIGIN
-    return None if is_csrf_token(token, session.digest) else _NO_ORIGIN
+        return trusted_origin(request, facts, trusted) is not None
+    return is_csrf_token(token, session.digest)
 
 
 def comes_from_origin(request: HttpRequest, facts: Call) -> bool:

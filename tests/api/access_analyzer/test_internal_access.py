@@ -137,6 +137,7 @@ def test_other_account_is_not_inside(server: Running, analyzer: Client, other_an
     assert listed(other_analyzer, theirs) == []
 
 
+@pytest.mark.over_http
 def test_declared_actions_of_the_application_are_all_there_are(
     server: Running, analyzer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_boundary_and_tags_do_not_block_deletion(iam: Client) -> None:
         iam.get_user(UserName="ann")
 
 
+@pytest.mark.over_http
 def test_deleted_user_cannot_authenticate(iam: Client, client_for: Callable[..., Client], server: Running) -> None:
     """The key of a deleted user opens nothing."""
     ann = client_for("ann")

@@ -404,6 +404,7 @@ def test_other_issuer_paths_are_not_public(server: Running, issuer: str, path: s
 # --- missing prerequisites ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.over_http
 def test_outbound_federation_needs_an_issuer_url(server: Running, iam: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     server.change(monkeypatch, issuer_url="")
     with refusal("NotSupported", "setting issuer_url", 400):

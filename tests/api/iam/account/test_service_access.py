@@ -287,6 +287,7 @@ def test_report_is_authorized_on_its_subject(
 # --- recording attempts ---
 
 
+@pytest.mark.over_http
 def test_signed_call_updates_the_keys_last_use(iam: Any, server: Running) -> None:
     """R-33: date, region and service, once it is written; `N/A` before."""
     before = int(time.time())
@@ -314,6 +315,7 @@ def test_decision_updates_the_roles_last_use(iam: Any, server: Running) -> None:
     assert before <= found["LastUsedDate"].timestamp() <= time.time()
 
 
+@pytest.mark.over_http
 def test_denied_attempts_count(iam: Any, client_for: Callable[..., Any], server: Running, refused: Refused) -> None:
     """R-34: in the region of the signature."""
     client_for("bob", allow("iam:GetUser"), allow("iam:List*", "arn:aws:iam::111122223333:user/none"))
@@ -335,6 +337,7 @@ def test_explaining_a_decision_is_no_attempt(iam: Any, server: Running) -> None:
         assert records.count(service_uses, identity_id=ada["UserId"]) == 0
 
 
+@pytest.mark.over_http
 def test_invalid_signature_does_not_update_last_use(iam: Any, server: Running, refused: Refused) -> None:
     key = iam.create_access_key(UserName="admin")["AccessKey"]
     with refused("SignatureDoesNotMatch"):

@@ -51,6 +51,7 @@ def test_secret_is_stored_sealed_and_returned_once(iam: Client, server: Running,
     assert secret not in repr(dict(row))
 
 
+@pytest.mark.over_http
 def test_inactive_key_is_rejected_until_reactivated(iam: Client, server: Running, jane: str) -> None:
     """An inactive key is like an unknown one (R-31)."""
     key = new_key(iam, UserName=jane)
@@ -64,6 +65,7 @@ def test_inactive_key_is_rejected_until_reactivated(iam: Client, server: Running
     sts.get_caller_identity()
 
 
+@pytest.mark.over_http
 def test_deleted_key_is_rejected_at_once(iam: Client, server: Running, jane: str) -> None:
     """It is removed completely (R-31)."""
     key = new_key(iam, UserName=jane)

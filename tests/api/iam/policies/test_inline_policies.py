@@ -56,6 +56,7 @@ def test_inline_policy_is_put_replaced_and_deleted(iam: Client, server: Running,
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.over_http
 def test_inline_document_is_returned_as_written(iam: Client, server: Running, kind: str) -> None:
     """Blanks, line ends, letters up to U+00FF; percent-encoded by RFC 3986."""
     holders(server)

@@ -55,6 +55,7 @@ def test_policy_is_created_with_its_first_version(iam: Client) -> None:
     assert iam.get_policy(PolicyArn=plain["Arn"])["Policy"] == plain | {"Tags": []}
 
 
+@pytest.mark.over_http
 def test_document_is_returned_as_written(iam: Client, server: Running) -> None:
     """Blanks, line ends and letters up to U+00FF; percent-encoded by RFC 3986."""
     text = (
