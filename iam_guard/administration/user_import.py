@@ -148,7 +148,7 @@ class UserImport:
         skip: Skip | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> ImportedUsers:
-        """Import the rows, as `Guard.users.import_rows` does; `total` is their number, if it is known."""
+        """Import the rows, as `Users.import_rows` does; `total` is their number, if it is known."""
         if not 1 <= batch <= MAX_BATCH:
             raise InvalidInput(f"expected a batch of 1 to {MAX_BATCH} rows, got `{batch}`", place="batch")
         with self._store.read_transaction() as records:

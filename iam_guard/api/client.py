@@ -17,11 +17,13 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from iam_guard.api.call import ApiServer
 from iam_guard.api.protocol.dispatch import Destination, destination_of
 from iam_guard.api.protocol.error_codes import WireError, wire_error
 from iam_guard.api.protocol.operation_call import OperationCall, server_of
 from iam_guard.api.protocol.own_app import known_error
 from iam_guard.api.protocol.python_form import PythonParameters, PythonResults
+from iam_guard.api.protocol.query import POLICY_DOCUMENTS
 from iam_guard.api.protocol.service_model import own_loader
 from iam_guard.api.protocol.traversal import read, write
 from iam_guard.api.protocol.validation import reject_control_characters
@@ -32,7 +34,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVICES
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
-from iam_guard.web.call_context import CurrentCall, current_call
+from iam_guard.web.call_context import CurrentCall, current_call, require_unfinished
 
 _PREFIXES: Final = {
     name: service.prefix
@@ -41,8 +43,6 @@ _PREFIXES: Final = {
     for name in (service.prefix, service.model)
 }
 """Name of a served service, in boto3 or as the prefix of its actions -> that prefix."""
-_DOCUMENTS: Final = {"iam": frozenset({"policyDocumentType"})}
-"""Service -> the shapes that boto3 parses as JSON."""
 _UNUSED: Final = "http://in-process.invalid"
 _TOO_MANY_REQUESTS, _FORBIDDEN, _SERVER_ERROR = 429, 403, 500
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsError"})
@@ -57,7 +57,7 @@ def client(guard: Guard, service: str, principal: Principal) -> Any:
     if not isinstance(principal, Principal):
         raise ConfigurationError(f"expected a Principal, got `{type(principal).__name__}`", place="principal")
     facts = Call(new_id(), region=guard.settings.region)
-    return _bound(service, guard, _Caller(guard, principal, facts))
+    return _bound(service, _Caller(guard, _server_of(guard), principal, facts))
 
 
 def current_client(service: str) -> Any:
@@ -68,7 +68,11 @@ def current_client(service: str) -> Any:
     `client` raises, and `ConfigurationError` outside of a request.
     """
     call = current_call()
-    return _bound(service, call.guard, _Caller(call.guard, call.caller, call.facts, call))
+    return _bound(service, _Caller(call.guard, _server_of(call.guard), call.caller, call.facts, call))
+
+
+def _server_of(guard: Guard) -> ApiServer:
+    return server_of(guard, AssertionVerifier(guard.settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +80,11 @@ class _Caller:
     """For whom a client calls."""
 
     guard: Guard
+    server: ApiServer
     principal: Principal
     facts: Call
     served: CurrentCall | None = None
     """The request whose caller it is."""
-
-    def check_served(self) -> None:
-        """Raise `ConfigurationError` after the response."""
-        if self.served is not None and self.served.is_over:
-            raise ConfigurationError("the call is over: code that runs after the response has no caller")
 
     def check_change(self) -> None:
         """Raise `AccessDenied` for a change that another site may cause."""
@@ -94,13 +94,13 @@ class _Caller:
             raise AccessDenied(message, place="cookie")
 
 
-def _bound(service: str, guard: Guard, caller: _Caller) -> Any:
+def _bound(service: str, caller: _Caller) -> Any:
     """Return a copy of the service's client for one caller."""
     prefix = _PREFIXES.get(service)
     if prefix is None:
         names = ", ".join(sorted(_PREFIXES))
         raise ConfigurationError(f"expected a service of {names}, got `{service[:100]}`", place="service")
-    template = _template(prefix, guard.settings.region)
+    template = _template(prefix, caller.guard.settings.region)
     made = object.__new__(type(template))
     vars(made).update(vars(template), _iam_guard_caller=caller, _iam_guard_prefix=prefix)
     return made
@@ -137,7 +137,8 @@ class InProcessClient:
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         """Call an operation. Raises the client's exceptions; each is an `IamGuardError`, too."""
         caller, destination = self._iam_guard_caller, destination_of(self._iam_guard_prefix)
-        caller.check_served()
+        if caller.served is not None:
+            require_unfinished(caller.served)
         model = self.meta.service_model.operation_model(operation_name)
         parameters = self._emit_api_params(api_params=api_params, operation_model=model, context={})
         _check_types(parameters, model)
@@ -190,8 +191,9 @@ def _operation_call(
     api = destination.codec.api
     operation, grammar = api.operations[name], _parameters(api.protocol)
     values = {} if operation.input is None else read(operation.input, parameters, grammar)
-    server = server_of(caller.guard, AssertionVerifier(caller.guard.settings))
-    return OperationCall(caller.guard, caller.facts, server, destination.service, operation, values, caller.principal)
+    return OperationCall(
+        caller.guard, caller.facts, caller.server, destination.service, operation, values, caller.principal
+    )
 
 
 @cache
@@ -200,7 +202,7 @@ def _parameters(protocol: str) -> PythonParameters:
 
 
 def _results(destination: Destination) -> PythonResults:
-    return PythonResults(_DOCUMENTS.get(destination.codec.api.service, frozenset()))
+    return PythonResults(POLICY_DOCUMENTS.get(destination.codec.api.service, frozenset()))
 
 
 def _check_types(parameters: Mapping[str, Any], model: Any) -> None:

@@ -1,4 +1,4 @@
-"""`Guard`: authenticate, load, decide, record. The only module that joins these four steps.
+"""`Guard`: authenticate, load, decide, record. One decision is in `decision_maker`.
 
 All of it is synchronous, and only loading does I/O. An asynchronous caller first asks for an answer from the cache, and
 leaves its event loop only on a cache miss. An error while deciding is a denial, and it is recorded.

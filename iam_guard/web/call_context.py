@@ -134,9 +134,14 @@ def current_call() -> CurrentCall:
     call = CURRENT_CALL.get()
     if call is None:
         raise ConfigurationError("no guarded call is being handled: is the guard in front of the application?")
+    require_unfinished(call)
+    return call
+
+
+def require_unfinished(call: CurrentCall) -> None:
+    """Raise `ConfigurationError` after the response of a call."""
     if call.is_over:
         raise ConfigurationError("the call is over: code that runs after the response has no caller")
-    return call
 
 
 def current_principal() -> Principal:

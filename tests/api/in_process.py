@@ -1,6 +1,6 @@
 """Clients in the process instead of those of boto3, for the tests of this folder.
 
-`make test` runs them in the process, except those with the marker `over_http`; `make test-all` runs all over HTTP.
+`test_in_process` runs those of IAM and STS a second time with them, except those with the marker `over_http`.
 """
 
 from __future__ import annotations

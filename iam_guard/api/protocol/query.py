@@ -21,8 +21,8 @@ from iam_guard.api.protocol.xml_body import XmlGrammar, element, xml_text
 from iam_guard.errors import IamGuardError
 
 _FORM = "application/x-www-form-urlencoded"
-_PERCENT_ENCODED = {"iam": frozenset({"policyDocumentType"})}
-"""Per service, the shapes that are percent-encoded in responses, as all clients of IAM expect."""
+POLICY_DOCUMENTS = {"iam": frozenset({"policyDocumentType"})}
+"""Per service, the shapes that are percent-encoded in responses, as all clients of IAM expect, which parse them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class QueryCodec:
 
     @cached_property
     def _grammar(self) -> XmlGrammar:
-        return XmlGrammar(_PERCENT_ENCODED.get(self.api.service, ()))
+        return XmlGrammar(POLICY_DOCUMENTS.get(self.api.service, ()))
 
     def parse(self, request: WireRequest) -> WireCall:
         fields = read_fields(request.head.query_string, _form_of(request))
