@@ -84,7 +84,12 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
     ("framework", "files", "allowed"),
     [
         ("fastapi", 1, PUBLIC | {"iam_guard.filters.statement_filter", *MODULES_OF_LISTS}),
-        ("litestar", 1, PUBLIC | {"iam_guard.web.endpoints", "iam_guard.web.asgi.routes"}),  # for the check at start-up
+        # for the check at start-up
+        (
+            "litestar",
+            1,
+            PUBLIC | {"iam_guard.web.endpoints", "iam_guard.web.asgi.litestar_routes", "iam_guard.web.asgi.routes"},
+        ),
         ("flask", 1, PUBLIC | FRAMEWORK_MODULES),
         # no requests and no responses: a message has a sealed principal, and a task is a call
         (

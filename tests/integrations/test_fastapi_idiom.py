@@ -30,6 +30,7 @@ from iam_guard import (  # noqa: E402
     GuardMiddleware,
     Principal,
     Resource,
+    RouteMap,
     Service,
     current_decision,
     inventory,
@@ -441,6 +442,20 @@ def test_frontends_are_in_the_inventory(guard: Guard, tmp_path: Path) -> None:
         assert statuses == [401, 200, 200, 404]
     app.frontend("/", directory=tmp_path)
     assert [str(each) for each in inventory(app) if not each.is_guarded] == ["GET,HEAD / (frontend)"]
+
+
+@pytest.mark.skipif(not hasattr(APIRouter, "frontend"), reason="this FastAPI has no frontends")
+def test_row_of_a_map_for_a_frontend_is_rejected(
+    guard: Guard, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its group serves it without a route of its own that could enforce the row."""
+    app, routes = FastAPI(openapi_url=None), RouteMap()
+    app.frontend("/pages", directory=tmp_path)
+    routes.requires("GET", "/pages", "docs:GetPage")
+    app.add_middleware(GuardMiddleware, guard=guard, routes=routes)
+    with TestClient(app) as client:
+        assert client.get("/pages/").status_code == 500
+    assert "expected a route that can be guarded by a map, got `/pages`: decorate its handler" in caplog.text
 
 
 # --- FastAPI's own pages ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from iam_guard.model.decision import Decision
 from iam_guard.testing.applications import endpoints_of
 from iam_guard.testing.coverage.coverage_report import rounded
 from iam_guard.testing.text_table import aligned
+from iam_guard.web.asgi.litestar_routes import handled_by
 from iam_guard.web.asgi.routes import is_router
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.endpoints import Endpoint, name_of
@@ -172,10 +173,10 @@ def _routes_of_call(routes: Iterable[GuardedRoute], call: CurrentCall, action: s
 
 
 def _endpoint_names(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the possible inventory names of the endpoint of a call; Litestar names a handler."""
-    endpoint, handler = scope.get("endpoint"), scope.get("route_handler")
+    """Return the possible inventory names of the endpoint of a call."""
+    endpoint, handler = scope.get("endpoint"), handled_by(scope)
     if handler is not None and is_router(endpoint):
-        endpoint = getattr(handler.fn, "func", handler.fn)
+        endpoint = getattr(handler, "func", handler)
     name = name_of(endpoint)
     if not inspect.isclass(endpoint):
         return (name,)

@@ -16,8 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.guard.guard import Guard
-from iam_guard.web.asgi.route_mapping import install_guards
-from iam_guard.web.asgi.routes import has_own_guard, inventory, unguarded
+from iam_guard.web.asgi.routes import has_own_guard, install_guards, inventory, unguarded
 from iam_guard.web.endpoints import unguarded_message
 from iam_guard.web.route_maps.route_map import RouteMap
 

@@ -10,16 +10,16 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from iam_guard.web.asgi.routes import is_router, route_guards, routes_of
+from iam_guard.web.asgi.litestar_routes import APP_KEY, handled_by
+from iam_guard.web.asgi.route_mapping import ROW_KEY
+from iam_guard.web.asgi.routes import READERS, is_router, route_guards, routes_of
 from iam_guard.web.connection import headers_at_host
 from iam_guard.web.endpoints import mark_of, own_mark
 from iam_guard.web.requirement import OWN_GUARD, PUBLIC, takes_unsigned
 
 UNRESOLVED: Final = object()
 """Stands for an endpoint that only the router can determine."""
-ROW_KEY: Final = "iam_guard.row"
-"""The key of a scope for the route map row that guards its route."""
-ROUTER_KEYS: Final = ("router", "litestar_app")
+ROUTER_KEYS: Final = ("router", APP_KEY)
 """The scope keys under which the routers of the frameworks store themselves, before they match."""
 
 
@@ -60,9 +60,9 @@ def endpoint_of(app: Any, scope: Mapping[str, Any]) -> Any:
     Returns `UNRESOLVED` if the matching route does not expose its endpoint, as FastAPI's included routers, or if
     something before the endpoint guards it. With Litestar, the handler is already known.
     """
-    handler = scope.get("route_handler")
+    handler = handled_by(scope)
     if handler is not None:
-        return handler.fn if own_mark(handler.fn) is not None else UNRESOLVED
+        return handler if own_mark(handler) is not None else UNRESOLVED
     route, child = _matching_route(app, scope)
     if route is None:
         return None
@@ -101,16 +101,15 @@ def answering_endpoint(scope: Mapping[str, Any]) -> Any:
     row of a route map, a dependency of FastAPI, a guard of Litestar.
     """
     endpoint = scope.get("endpoint")
-    handler = scope.get("route_handler")
-    if handler is not None and is_router(endpoint):
-        endpoint = getattr(handler, "fn", None)
+    if is_router(endpoint):
+        endpoint = handled_by(scope) or endpoint
     mark = mark_of(endpoint, scope.get("method"))
     if ROW_KEY in scope and mark in (None, PUBLIC):
         return scope[ROW_KEY]
     if mark is not None:
         return endpoint
-    route = (scope.get("fastapi") or {}).get("effective_route_context")
-    guards = [guard for part in (handler, route, scope.get("route")) for guard in route_guards(part)]
+    routed = (reader.routed(scope) for reader in READERS)
+    guards = [guard for route in routed if route is not None for guard in route_guards(route)]
     if guards:
         return next((guard for guard in guards if own_mark(guard) != PUBLIC), guards[0])
     return None if is_router(endpoint) else endpoint
@@ -122,13 +121,13 @@ def is_unrouted(scope: Mapping[str, Any]) -> bool:
     A router stores itself and then the endpoint in its scope. The result is False if this can't be determined: if a
     middleware passed on a copy of the scope, or the mounted application is not a plain router.
     """
-    if scope.get("route_handler") is not None:
+    if handled_by(scope) is not None:
         return False
     router, mounted = next((scope[name] for name in ROUTER_KEYS if name in scope), None), scope.get("endpoint")
     if mounted is not None:
         stack = getattr(mounted, "middleware_stack", None)
         is_plain = stack is not None and stack == getattr(mounted, "app", None)
-        router = mounted if is_plain or mounted is scope.get("litestar_app") else None
+        router = mounted if is_plain or mounted is scope.get(APP_KEY) else None
     if router is None or _matching_route(router, scope)[0] is not None:
         return False
     default = getattr(router, "default", None)  # the application may define its own

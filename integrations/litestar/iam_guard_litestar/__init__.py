@@ -46,7 +46,8 @@ from iam_guard import (
     requires,
 )
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.routes import handlers_of, unguarded
+from iam_guard.web.asgi.litestar_routes import handlers_of
+from iam_guard.web.asgi.routes import unguarded
 from iam_guard.web.endpoints import unguarded_message
 
 __all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
