@@ -100,6 +100,23 @@ MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request
             | {"iam_guard.administration.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
         ),
         ("aiohttp", 4, PUBLIC | FRAMEWORK_MODULES),
+        # protocols of their own: what the bridges do for HTTP
+        (
+            "grpc",
+            4,
+            PUBLIC
+            | FRAMEWORK_MODULES
+            | {f"iam_guard.web.{name}" for name in ("guarded_request", "request_credentials", "response_guard")}
+            | {"iam_guard.authn.presented_credentials"},
+        ),
+        (
+            "fastmcp",
+            6,
+            PUBLIC
+            | FRAMEWORK_MODULES
+            | {"iam_guard.web.parameter_values", "iam_guard.web.response_guard", "iam_guard.model.request"}
+            | {"iam_guard.audit.record.event_ids", "iam_guard.guard.step_up"},
+        ),
         # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
         (
             "django",

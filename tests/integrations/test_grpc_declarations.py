@@ -292,7 +292,7 @@ def test_row_guards_only_its_exact_path(guard: Guard, path: str) -> None:
 
 
 def test_invented_paths_fill_no_memory(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["iam_guard_grpc"], "_MAX_METHODS", 10)
+    monkeypatch.setattr(sys.modules["iam_guard_grpc.method_guards"], "_MAX_METHODS", 10)
     interceptor = GuardInterceptor(guard, default_services={SERVICE: docs})
     declared = len([*docs.catalogue])
     with (

@@ -1,19 +1,17 @@
 """`GuardTools`: decide calls of tools, reads of resources and prompts, and show only what the caller may use.
 
 Per message: (1) find the caller: that of the HTTP request that brought the message, of the guarded call around it, or a
-fixed principal; (2) find the component and its guard: the decorator of its function, a row of the map, or the decision
-by its name; (3) decide by name before the component runs, or let the function's decorator decide with the validated
-arguments; (4) check the result: no success after a denial, and none without a decision.
+fixed principal; (2) find the component and its guard (`component_guards.py`); (3) decide by name before the component
+runs, or let the function's decorator decide with the validated arguments; (4) check the result: no success after a
+denial, and none without a decision.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-import anyio.to_thread
 from fastmcp import FastMCP
 from fastmcp.exceptions import AuthorizationError, NotFoundError
 from fastmcp.server.dependencies import get_http_request
@@ -25,12 +23,12 @@ from iam_guard.audit.record.event_ids import new_id
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, current_call, serving
-from iam_guard.web.endpoints import check_handler_parameters, check_services, endpoint_row, own_mark, unguarded_message
 from iam_guard.web.refusal import decision_of
-from iam_guard.web.requirement import PUBLIC, Concealed, Requirement
+from iam_guard.web.requirement import PUBLIC, Concealed
 from iam_guard.web.response_guard import record_failure
-from iam_guard.web.route_maps.mapped_route import MappedRoute, Mark
-from iam_guard_fastmcp.components import READ, Found, all_of, declared_arguments, find, function_of, listed
+from iam_guard.web.route_maps.mapped_route import Mark
+from iam_guard_fastmcp.component_guards import ComponentGuards
+from iam_guard_fastmcp.components import READ, Found, declared_arguments, find, function_of, listed
 from iam_guard_fastmcp.errors import refusal_in, wire_error
 
 _log = logging.getLogger("iam_guard.web")
@@ -38,7 +36,6 @@ _log = logging.getLogger("iam_guard.web")
 HTTP_CALL: Final = "iam_guard.call"
 """The key of the scope with the guarded call of an HTTP request."""
 _NEGOTIATION: Final = ("initialize", "server/discover")
-_ACTIONS: Final[Mapping[str, str]] = {"tool": "CallTool", "resource": "ReadResource", "prompt": "GetPrompt"}
 
 Context: TypeAlias = MiddlewareContext[Any]
 Next: TypeAlias = CallNext[Any, Any]
@@ -73,11 +70,14 @@ class GuardTools(Middleware):
         self.guard = guard
         self._principal = Principal.from_arn(principal) if isinstance(principal, str) else principal
         self._conceal = conceal
-        self._rows = {key: MappedRoute(key, mark) for key, mark in (components or {}).items()}
-        service = service or Service("mcp")
-        declare = partial(_by_name, service, conceal=conceal)
-        self._named = {kind: MappedRoute(kind, declare(kind, _ACTIONS[kind])) for kind in _ACTIONS if by_name}
-        self._listing = {kind: declare(kind, list_action) for kind in _ACTIONS} if list_action else {}
+        self._guards = ComponentGuards(
+            guard,
+            service or Service("mcp"),
+            by_name=by_name,
+            conceal=conceal,
+            components=components or {},
+            list_action=list_action,
+        )
 
     # --- the caller ---------------------------------------------------------------------------------------------------
 
@@ -146,11 +146,11 @@ class GuardTools(Middleware):
         call, start = current_call(), len(current_call().decisions)
         found = await find(_server_of(context), context.method or "", context.message)
         function = await function_of(found.component)
-        row, mark = self._guard_of(found, function)
+        row, mark = self._guards.guard_of(found, function)
         if mark is None:
             raise UndecidedEndpoint(f"the {found.kind} `{found.component.name}` is neither guarded nor public")
         if row is not None:
-            await row.enforce_async({"name": found.name} if self._is_named(row) else _arguments(found, context))
+            await row.enforce_async({"name": found.name} if self._guards.is_named(row) else _arguments(found, context))
         refusal, result = None, None
         try:
             result = await call_next(context)
@@ -170,39 +170,23 @@ class GuardTools(Middleware):
 
     on_call_tool = on_read_resource = on_get_prompt = _decided
 
-    def _guard_of(self, found: Found, function: Any) -> tuple[MappedRoute | None, Mark | None]:
-        """Return the row that decides before a component, and the guard; no row if its function decides itself."""
-        row = self._rows.get(found.key)
-        if row is None:
-            mark: Mark | None = own_mark(function)
-            if mark is not None:
-                return None, mark
-            row = self._named.get(found.kind)
-        elif function is not None and _depends_on_arguments(row.mark):
-            message = "expected the decorator `requires` on a function, since a row does not have validated arguments"
-            raise ConfigurationError(message, place=found.key)
-        return row, None if row is None else row.mark
-
-    def _is_named(self, row: MappedRoute) -> bool:
-        return row in self._named.values()
-
     # --- lists --------------------------------------------------------------------------------------------------------
 
     async def on_list_tools(self, context: Context, call_next: Next) -> Any:
-        return await self._permitted(listed("tool", await call_next(context)))
+        return await self._guards.permitted(listed("tool", await call_next(context)))
 
     async def on_list_resources(self, context: Context, call_next: Next) -> Any:
-        return await self._permitted(listed("resource", await call_next(context)))
+        return await self._guards.permitted(listed("resource", await call_next(context)))
 
     on_list_resource_templates = on_list_resources
 
     async def on_list_prompts(self, context: Context, call_next: Next) -> Any:
-        return await self._permitted(listed("prompt", await call_next(context)))
+        return await self._guards.permitted(listed("prompt", await call_next(context)))
 
     async def check_resource_access(self, context: Context) -> None:
         """Raise `AuthorizationError` for a resource that the caller may not read, for extensions of FastMCP."""
         try:
-            is_permitted = bool(await self._permitted([await find(_server_of(context), READ, context.message)]))
+            is_permitted = bool(await self._guards.permitted([await find(_server_of(context), READ, context.message)]))
         except (NotFoundError, IamGuardError):
             is_permitted = False
         if not is_permitted:
@@ -216,78 +200,21 @@ class GuardTools(Middleware):
             kind = "prompt" if reference.get("type") == "ref/prompt" else "resource"
             key = str(reference.get("name") if kind == "prompt" else reference.get("uri"))
             component = await _server_of(context)._completion_target(str(reference.get("type")), key)
-            if component is not None and not await self._permitted(listed(kind, [component])):
+            if component is not None and not await self._guards.permitted(listed(kind, [component])):
                 unknown = {"type": "ref/prompt", "name": ""}  # FastMCP completes nothing for it
                 context = context.copy(message={**message, "ref": unknown})
         return await call_next(context)
-
-    async def _permitted(self, components: Sequence[Found]) -> list[Any]:
-        """Return the components that the caller may use; one audit record."""
-        call = current_call()
-        asked = [await self._question(call, found) for found in components]
-        questions = [question for question in asked if isinstance(question, tuple)]
-        answers: Iterable[Any] = ()
-        if questions:
-            caller = call.caller_for(questions[0][0])
-            ask = partial(self.guard.ask, caller, questions, call=call.facts)
-            answers = await anyio.to_thread.run_sync(ask)
-        decided = iter(answers)
-        return [
-            found.component
-            for found, question in zip(components, asked, strict=True)
-            if (next(decided).allowed if isinstance(question, tuple) else question)
-        ]
-
-    async def _question(self, call: CurrentCall, found: Found) -> tuple[str, str] | bool:
-        """Return the question whether the caller may use a component, or the answer if no decision is needed.
-
-        A resource that depends on arguments has `*` in place of them, literally: only a policy for all of them
-        matches. With `list_action`, the name is decided instead.
-        """
-        row, mark = self._guard_of(found, await function_of(found.component))
-        if not isinstance(mark, Requirement):
-            return mark == PUBLIC
-        is_named = row is not None and self._is_named(row)
-        is_open = "*" in found.name if is_named else _depends_on_arguments(mark)
-        if is_open and self._listing:
-            mark, is_named = self._listing[found.kind], True
-        settings, principal = self.guard.settings, call.principal
-        if mark.template is not None:
-            names = (name for name in mark.template.parameters if name not in mark.template.defaults)
-            values = {"name": found.name} if is_named else dict.fromkeys(names, "*")
-            return mark.action, mark.template.fill(values, principal, settings)
-        if mark.loader is None:
-            return mark.action, "*"
-        service = mark.action.partition(":")[0]
-        return mark.action, f"arn:{settings.partition}:{service}:{settings.region}:{principal.account or ''}:*"
 
     # --- start-up -----------------------------------------------------------------------------------------------------
 
     async def inventory(self, server: FastMCP) -> list[Endpoint]:
         """Return the components of a server, each with its guard."""
-        endpoints = []
-        for found in await all_of(server):
-            function = await function_of(found.component)
-            row, _ = self._guard_of(found, function)
-            endpoints.append(endpoint_row(found.key, (), found.component.name, *filter(None, (row, function))))
-        return endpoints
+        return await self._guards.inventory(server)
 
     async def check(self, server: FastMCP) -> None:
         """Raise `ConfigurationError` for unguarded components, and for mistakes in requirements, map and order."""
         self._check_order(server)
-        endpoints = await self.inventory(server)
-        check_services(endpoints, self.guard.signing_names)
-        check_handler_parameters(endpoint for endpoint in endpoints if endpoint.path not in self._rows)
-        unknown = self._rows.keys() - {endpoint.path for endpoint in endpoints}
-        if unknown:
-            raise ConfigurationError(f"expected components of the server, got `{min(unknown)}`", place="components")
-        unguarded = [endpoint for endpoint in endpoints if not endpoint.is_guarded]
-        if unguarded:
-            raise ConfigurationError(unguarded_message(unguarded))
-
-
-def _by_name(service: Service, kind: str, action: str, *, conceal: bool) -> Requirement:
-    return service.requirement(action, resource=f"{kind}/{{name}}", conceal=conceal, raw=("name",))
+        await self._guards.check(server)
 
 
 def _server_of(context: Context) -> FastMCP:
@@ -306,13 +233,6 @@ def _http_call() -> CurrentCall | None:
     if not isinstance(call, CurrentCall):
         raise ConfigurationError("no guarded call is being handled: serve with `guarded_http_app`")
     return call
-
-
-def _depends_on_arguments(mark: object) -> bool:
-    if not isinstance(mark, Requirement):
-        return False
-    names = set() if mark.template is None else {*mark.template.parameters} - {*mark.template.defaults}
-    return bool(names) or callable(mark.loader) or callable(mark.context)
 
 
 def _arguments(found: Found, context: Context) -> dict[str, Any]:
