@@ -9,7 +9,8 @@ from typing import Any, Final, get_args
 from sqlalchemy import Column, ColumnElement, Table, inspect, select
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import CITEXT
-from sqlalchemy.orm import Mapper, object_session
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import object_session
 
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters.attributes import Absent, Attribute, ChoiceAttribute
@@ -22,31 +23,23 @@ _TRUTH: Final = (("true", True), ("false", False))
 _ABSENT: Final = get_args(Absent)
 
 
+class AddressColumn(Column[str]):
+    """A column of addresses, which are INET in PostgreSQL: its text as an ORM loads it."""
+
+    inherit_cache = True
+
+
+@compiles(AddressColumn, "postgresql")
+def _compile(element: AddressColumn, compiler: Any, **options: Any) -> str:
+    return f"abbrev({compiler.visit_column(element, **options)})"
+
+
 @dataclass(frozen=True)
 class ModelColumn:
     """An attribute, and how its value is read of a loaded object."""
 
     attribute: Attribute
     read: Callable[[Any], Any]
-
-
-def table_of(model: Any, place: str) -> Table:
-    """Return the table of a model. Raises `ConfigurationError` for one that is stored in several tables."""
-    if isinstance(model, Table):
-        return model
-    mapper = inspect(model, raiseerr=False)
-    if isinstance(mapper, Mapper) and isinstance(mapper.persist_selectable, Table):
-        return mapper.persist_selectable
-    message = f"expected a table or a model of one table, got `{getattr(model, '__name__', type(model).__name__)}`"
-    raise ConfigurationError(message, place=place)
-
-
-def column_of(model: Any, name: str, place: str) -> Any:
-    """Return the attribute of a model, or the column of a table. Raises `ConfigurationError` if there is none."""
-    source = model.c.get(name) if isinstance(model, Table) else getattr(model, name, None)
-    if source is None:
-        raise ConfigurationError(f"expected `{name}` as an attribute of the model", place=place)
-    return source
 
 
 def expression_of(source: Any, place: str) -> ColumnElement[Any]:

@@ -16,9 +16,9 @@ from sqlalchemy.sql.visitors import iterate
 
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import Attribute, ChoiceAttribute
+from iam_guard.filters.columns import AddressColumn
 from iam_guard.filters.date_columns import DateAttribute, UuidAttribute
 from iam_guard.filters.dialects import COMPILERS
-from iam_guard.filters.django_models import AddressColumn
 from iam_guard.filters.number_columns import DecimalAttribute, FloatAttribute, IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.tags import JsonTags, is_jsonb

@@ -1,7 +1,7 @@
 """Models of Django as tables of SQLAlchemy, so that one renderer makes the conditions of both.
 
-`django_table` returns a table with the columns of a model, by the type of its fields. Nothing here imports Django: what
-a field stores is read from its class, and only classes of Django itself are known.
+The columns are those of a model, by the type of its fields. Nothing here imports Django: what a field stores is read
+from its class, and only classes of Django itself are known.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Column, ForeignKey, MetaData, Table, UniqueConstraint
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import quoted_name
 
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.tag_declaration import TagRowsSource
+from iam_guard.filters.columns import AddressColumn
+from iam_guard.filters.tag_declaration import TagRowsSource, TagSource, tag_source
 from iam_guard.filters.tags import JsonTags, TagRows, TagTable
 
 _INTEGERS: Final = ("", "Big", "Small", "Positive", "PositiveBig", "PositiveSmall")
@@ -38,40 +38,60 @@ _KEYS: Final = ("ForeignKey", "OneToOneField")
 Columns: TypeAlias = "dict[str, Column[Any]]"
 
 
-class AddressColumn(Column[str]):
-    """A column of addresses, which are INET in PostgreSQL: its text as Django loads it."""
-
-    inherit_cache = True
-
-
-@compiles(AddressColumn, "postgresql")
-def _compile(element: AddressColumn, compiler: Any, **options: Any) -> str:
-    return f"abbrev({compiler.visit_column(element, **options)})"
-
-
 def is_django_model(model: Any) -> bool:
     """Return whether an object is a model of Django."""
     return isinstance(model, type) and hasattr(getattr(model, "_meta", None), "concrete_fields")
 
 
-def refuse_django_model(model: Any, place: str) -> None:
-    """Raise `ConfigurationError` for a model of Django, whose rows no session of SQLAlchemy loads."""
-    if is_django_model(model):
-        raise ConfigurationError(f"expected a model of SQLAlchemy, got `{model.__name__}` of Django", place=place)
+class DjangoModel:
+    """A model of Django as a table. A declared column is the name of a field.
 
-
-def table_model(model: Any) -> Any:
-    """Return the model that a model of Django stores its rows as: another one if it is a proxy."""
-    return model._meta.concrete_model
-
-
-def django_table(model: Any, place: str, referenced: Table | None = None) -> Table:
-    """Return the table of a model; columns have the `attname` of their field as key.
-
-    `referenced` is the table that foreign keys to its columns refer to, `django_table` of another model. Raises
+    `referenced` is the table that foreign keys to its columns refer to, that of another `DjangoModel`. Raises
     `ConfigurationError` for a model without a table of its own, or that is stored in several.
     """
-    options = table_model(model)._meta
+
+    has_sessions = False
+
+    def __init__(self, model: Any, place: str, referenced: Table | None = None) -> None:
+        self._model, self._place = model, place
+        self.table = _table(model, place, referenced)
+
+    def column(self, declared: Any) -> Column[Any]:
+        """Return the column of a field by its name. Raises `ConfigurationError` if the model has no such field."""
+        fields = self._model._meta.concrete_fields
+        known: Columns = {field.name: self.table.c[field.attname] for field in fields if field.column}
+        found = known.get(declared, self.table.c.get(declared)) if isinstance(declared, str) else None
+        if found is None:
+            message = f"expected the name of a field of `{self._model.__name__}`, got `{declared!r}`"
+            raise ConfigurationError(message, place=self._place)
+        if isinstance(found.type, sqltypes.NullType):
+            field = self._model._meta.get_field(declared)
+            message = (
+                f"expected a field of Django without a collation or decoder of its own, for text, a number, a boolean, "
+                f"a datetime, a UUID, an address or JSON, got `{declared}`, a `{type(field).__name__}`"
+            )
+            raise ConfigurationError(message, place=self._place)
+        return found
+
+    parameter = column
+
+    def tags(self, declared: Any) -> TagSource:
+        if isinstance(declared, TagRows):
+            return _TagRows(declared, self._model, self.table, self._place)
+        return tag_source(self.column(declared), self._model, self.table, self._place)
+
+    def stores(self, model: Any) -> bool:
+        return _stored_as(model) is _stored_as(self._model)
+
+
+def _stored_as(model: Any) -> Any:
+    """Return the model that a model of Django stores its rows as: another one if it is a proxy; None without one."""
+    return getattr(getattr(model, "_meta", None), "concrete_model", None)
+
+
+def _table(model: Any, place: str, referenced: Table | None) -> Table:
+    """Return the table of a model; columns have the `attname` of their field as key."""
+    options = _stored_as(model)._meta
     if options.abstract or options.swapped or len({field.model for field in options.concrete_fields}) != 1:
         raise ConfigurationError(f"expected a model of one table, got `{model.__name__}`", place=place)
     columns = {field.attname: _column(field, referenced) for field in options.concrete_fields if field.column}
@@ -119,40 +139,21 @@ def _is_of_django(field: Any) -> bool:
     return type(field).__module__.startswith("django.db.models.fields")
 
 
-def field_column(model: Any, table: Table, name: Any, place: str) -> Column[Any]:
-    """Return the column of a field by its name. Raises `ConfigurationError` if the model has no such field."""
-    known: Columns = {field.name: table.c[field.attname] for field in model._meta.concrete_fields if field.column}
-    found = known.get(name, table.c.get(name)) if isinstance(name, str) else None
-    if found is None:
-        message = f"expected the name of a field of `{model.__name__}`, got `{name!r}`"
-        raise ConfigurationError(message, place=place)
-    if isinstance(found.type, sqltypes.NullType):
-        field = model._meta.get_field(name)
-        message = (
-            f"expected a field of Django without a collation or decoder of its own, for text, a number, a boolean, a "
-            f"datetime, a UUID, an address or JSON, got `{name}`, a `{type(field).__name__}`"
-        )
-        raise ConfigurationError(message, place=place)
-    return found
-
-
-class DjangoTagRows:
+class _TagRows:
     """Tags in rows of a model of Django. A loaded object's are read by a query, from the object's database."""
 
     def __init__(self, rows: TagRows, model: Any, table: Table, place: str) -> None:
         if not is_django_model(rows.model):
             raise ConfigurationError("expected `TagRows` with a model of Django, and names of its fields", place=place)
-        tag_table = django_table(rows.model, place, referenced=table)
-        if tag_table.name == table.name:
+        tags = DjangoModel(rows.model, place, referenced=table)
+        if tags.table.name == table.name:
             raise ConfigurationError("expected a model of tags beside that of the resources", place=place)
-        owner, key, value = (
-            field_column(rows.model, tag_table, name, place) for name in (rows.owner, rows.key, rows.value)
-        )
+        owner, key, value = (tags.column(name) for name in (rows.owner, rows.key, rows.value))
         referred = rows.model._meta.get_field(owner.key).related_model
-        if referred is not None and table_model(referred) is not table_model(model):
+        if referred is not None and _stored_as(referred) is not _stored_as(model):
             message = f"expected an owner of tags that refers to `{model.__name__}`, got one of `{referred.__name__}`"
             raise ConfigurationError(message, place=place)
-        self._source = TagRowsSource(TagRows(tag_table, owner, key, value), table, table, place)
+        self._source = TagRowsSource(TagRows(tags.table, owner, key, value), table, table, place)
         self._model = rows.model
         self._owner, self._key, self._value = str(owner.key), str(key.key), str(value.key)
         self._resource = str(self._source.resource.key)

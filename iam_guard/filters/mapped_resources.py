@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.evaluation.partial.text_matching import ACCOUNT
-from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import checked_dialect
 from iam_guard.model.arn import DEFAULT_LOCATION, UNLOCATED, Location, is_complete
@@ -39,7 +38,7 @@ class MappedResources:
         self._sessions = sessions
         self.resource_types = resource_types
         for resource_type in resource_types:
-            refuse_django_model(resource_type.model, str(resource_type))
+            resource_type.require_sessions()
 
     def at(self, location: Location) -> Self:
         """Return the loader for a guard at a location: ARNs of another one have no row."""

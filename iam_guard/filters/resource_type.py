@@ -18,13 +18,13 @@ from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.evaluation.partial.formula import Formula, Open, Text
 from iam_guard.evaluation.partial.text_matching import ACCOUNT, match, text
 from iam_guard.filters.attributes import Absent, Attribute
-from iam_guard.filters.columns import ModelColumn, attribute_of, column_of, read_attribute, table_of
+from iam_guard.filters.columns import ModelColumn, attribute_of, read_attribute
 from iam_guard.filters.date_columns import UuidAttribute
 from iam_guard.filters.dialects import DIALECTS
-from iam_guard.filters.django_models import DjangoTagRows, django_table, field_column, is_django_model
+from iam_guard.filters.django_models import is_django_model
+from iam_guard.filters.mapped_models import mapped_model
 from iam_guard.filters.number_columns import IntegerAttribute
 from iam_guard.filters.rendering import Columns
-from iam_guard.filters.tag_declaration import TagSource, tag_source
 from iam_guard.filters.tags import JsonTags, TagRows
 from iam_guard.filters.texts import AccountAttribute, TextAttribute
 from iam_guard.model.arn import PARTITION, REGION, Location, is_account_id
@@ -59,7 +59,8 @@ class ResourceMapping:
         self.service = catalogue.service
         self.name = name
         self.model = model
-        self.table: Table = (django_table if self._is_django else table_of)(model, self._place)
+        self.mapped = mapped_model(model, self._place)
+        self.table: Table = self.mapped.table
         self._catalogue = catalogue
         self._template = template
         self._declared: dict[str, Any] = {"account": account, "tags": tags, "keys": keys or {}, "absent": absent}
@@ -77,9 +78,9 @@ class ResourceMapping:
         unknown = [key for key in absent or {} if key.lower() not in self._keys]
         if unknown or len(self._keys) < len(keys or {}):
             raise ConfigurationError("expected each condition key once, and `absent` for these only", place=self._place)
-        self._tags = None if tags is None else self._tag_source(tags)
+        self._tags = None if tags is None else self.mapped.tags(tags)
         self._require_own_columns()
-        if not self._is_django:
+        if self.mapped.has_sessions:
             DECLARED.add(self)  # `verify` reads rows with a session of SQLAlchemy
 
     @property
@@ -102,6 +103,13 @@ class ResourceMapping:
     def account(self) -> str | None:
         """The account of all resources; None if each has its own."""
         return self._account if isinstance(self._account, str) else None
+
+    def require_sessions(self) -> None:
+        """Raise `ConfigurationError` for a model of Django, whose rows no session of SQLAlchemy loads."""
+        if not self.mapped.has_sessions:
+            raise ConfigurationError(
+                f"expected a model of SQLAlchemy, got `{self.model.__name__}` of Django", place=self._place
+            )
 
     # --- of a loaded object --------------------------------------------------------------------------------------
 
@@ -221,7 +229,7 @@ class ResourceMapping:
     # --- declarations --------------------------------------------------------------------------------------------
 
     def _parameter(self, name: str) -> ModelColumn:
-        source = self._source(name[1:-1]) if self._is_django else column_of(self.model, name[1:-1], self._place)
+        source = self.mapped.parameter(name[1:-1])
         attribute = attribute_of(name, source, "never", self._place)
         if not isinstance(attribute, (TextAttribute, IntegerAttribute, UuidAttribute)):
             message = f"expected text, integers or UUIDs for the parameter `{name}` of the ARN, got {attribute.kind}"
@@ -245,29 +253,16 @@ class ResourceMapping:
             raise ConfigurationError(message, place=self._place)
         modes = {name.lower(): mode for name, mode in absent.items()}
         mode = modes.get(key.lower(), "null")
-        source = self._source(source)
+        source = self.mapped.column(source)
         attribute = attribute_of(key.lower(), source, mode, self._place)
         return ModelColumn(attribute, read_attribute(source, self._place))
 
-    @property
-    def _is_django(self) -> bool:
-        return is_django_model(self.model)
-
-    def _source(self, source: Any) -> Any:
-        """Return a declared column: a field of Django has a name."""
-        return field_column(self.model, self.table, source, self._place) if self._is_django else source
-
-    def _tag_source(self, tags: Any) -> TagSource:
-        if self._is_django and isinstance(tags, TagRows):
-            return DjangoTagRows(tags, self.model, self.table, self._place)
-        return tag_source(self._source(tags), self.model, self.table, self._place)
-
     def _account_of(self, account: Any) -> str | ModelColumn:
-        if isinstance(account, str) and (is_account_id(account) or not self._is_django):
+        if isinstance(account, str) and (is_account_id(account) or self.mapped.has_sessions):
             if not is_account_id(account):
                 raise ConfigurationError(f"expected an account of 12 digits, got `{account}`", place=self._place)
             return account
-        source = self._source(account)
+        source = self.mapped.column(account)
         attribute = attribute_of(ACCOUNT.name, source, "never", self._place)
         if not isinstance(attribute, TextAttribute):
             message = f"expected text as the account of resources, got {attribute.kind}"

@@ -24,7 +24,6 @@ from iam_guard.evaluation.partial.text_matching import ACCOUNT
 from iam_guard.filters.attributes import bound_text
 from iam_guard.filters.database_catalogue import DatabaseCatalogue, Mismatch
 from iam_guard.filters.date_columns import DateAttribute
-from iam_guard.filters.django_models import refuse_django_model
 from iam_guard.filters.number_columns import FloatAttribute, IntegerAttribute
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import DECLARED, ResourceMapping
@@ -113,7 +112,7 @@ class _SessionRows:
 
     def __init__(self, session: Session, resource_type: ResourceMapping) -> None:
         self._session, self._model, self._place = session, resource_type.model, str(resource_type)
-        refuse_django_model(self._model, self._place)
+        resource_type.require_sessions()
         self._is_table = isinstance(self._model, Table)
         self._key = list((self._model if self._is_table else inspect(self._model)).primary_key)
         self.dialect = session.connection().dialect.name

@@ -17,7 +17,6 @@ from iam_guard.errors import ConfigurationError, NotFilterable, StoreUnavailable
 from iam_guard.evaluation.partial.formula import Formula, written
 from iam_guard.filters.attributes import Clause
 from iam_guard.filters.dialects import DIALECTS, DialectCondition
-from iam_guard.filters.django_models import is_django_model, table_model
 from iam_guard.filters.rendering import Columns
 from iam_guard.filters.resource_type import ResourceMapping
 from iam_guard.filters.statement_filter import ListStatement, Source, checked_dialect, source_of
@@ -175,7 +174,7 @@ def mapping_of_model(model: Any, resource_types: Iterable[ResourceMapping]) -> R
     Raises `ConfigurationError`.
     """
     for resource_type in resource_types:
-        if is_django_model(resource_type.model) and table_model(resource_type.model) is table_model(model):
+        if resource_type.mapped.stores(model):
             return resource_type
     message = f"expected the model of a resource type of the guard's services, got `{model.__name__}`"
     raise ConfigurationError(message, place="resource_type")
