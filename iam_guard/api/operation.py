@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from iam_guard.api.call import ApiServer, Input, Output, ServiceCall, Verified
-from iam_guard.api.paging import add_marker_checksum, remove_marker_checksum
+from iam_guard.api.paging import IAM_PAGES, PageMembers
 from iam_guard.api.service_errors import KeptFailure
 from iam_guard.api.session_limits import check_session_limits
 from iam_guard.authn.federation.role_session import not_admitted
@@ -132,6 +132,7 @@ class Service:
     prefix: str
     operations: Mapping[str, Operation]
     not_supported: Mapping[str, str] = field(default_factory=dict)
+    pages: PageMembers = IAM_PAGES
 
     def operation(self, name: str) -> Operation:
         """Return an operation. Raises `NotSupported`, with the reason if there is one."""
@@ -192,8 +193,8 @@ def run(request: OperationRequest, authorize: Authorize, verified: Verified | No
     if account is None:
         raise MissingAuthenticationToken("Request is missing Authentication Token")
     check_session_limits(request.caller, request.service.prefix, request.name)
-    purpose = f"{account} {request.action}"
-    parameters = remove_marker_checksum(request.parameters, purpose)
+    pages, purpose = request.service.pages, f"{account} {request.action}"
+    parameters = pages.open(request.parameters, purpose)
     store = request.store
     transaction = store.write_transaction if operation.changes(parameters) else store.read_transaction
     reading = transaction if operation.keys_write else store.read_transaction
@@ -214,7 +215,7 @@ def run(request: OperationRequest, authorize: Authorize, verified: Verified | No
             if is_unchanged:
                 digests = operation.digests if request.server.with_digests else None
                 before = None if digests is None else _digest(digests.before, call, parameters)
-                output = add_marker_checksum(operation.handle(call, parameters) or {}, purpose)
+                output = pages.close(operation.handle(call, parameters) or {}, purpose)
                 after = None if digests is None else _digest(digests.after, call, parameters)
         if is_unchanged:
             document = None if digests is None else ChangedDocument(before, after)

@@ -1,4 +1,4 @@
-"""Pagination: `Marker` and `MaxItems` in, `IsTruncated` and `Marker` out, as in IAM; or `nextToken` for both.
+"""Pagination: `Marker` and `MaxItems` in, `IsTruncated` and `Marker` out, as in IAM. `PageMembers` renames them.
 
 A marker is the sort key of the last entry shown. It survives writes between pages: no entry is shown twice, and none
 after it is skipped. Markers are opaque to clients.
@@ -11,14 +11,13 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.errors import ValidationError
+from iam_guard.errors import IamGuardError, ValidationError
 from iam_guard.store.database.records import Table
 
 DEFAULT_ITEMS = 100
-_MARKERS = ("Marker", "nextToken")
 CHUNK_ROWS = 50
 MAX_CHARACTERS = 4 * 1024 * 1024
 """Characters of the documents in one page, without those of the last `CHUNK_ROWS` rows."""
@@ -38,6 +37,54 @@ class Page(NamedTuple):
 
     rows: list[Any]
     members: Output
+
+    def listed(self, member: str) -> Output:
+        """Return the output with the rows as `member`."""
+        return {member: self.rows, **self.members}
+
+
+class PageMembers(NamedTuple):
+    """The members for pages in the operations of a service. Handlers read and write those of IAM."""
+
+    limit: str = "MaxItems"
+    marker: str = "Marker"
+    sizes: range | None = None
+    """The accepted limits; None: those of the model."""
+    invalid: Callable[[str], IamGuardError] = ValidationError
+    """Creates the error for another limit."""
+
+    def open(self, parameters: Input, purpose: str) -> Input:
+        """Return the input of a handler, with a marker without its checksum.
+
+        Raises what `invalid` creates, and `ValidationError` for a changed or foreign marker. This is no access control,
+        since a marker is only a position in the caller's own list: it detects clients that mix up markers and would
+        silently skip entries.
+        """
+        opened = dict(parameters)
+        if self.limit in opened:
+            opened["MaxItems"] = limit = opened.pop(self.limit)
+            if self.sizes is not None and limit not in self.sizes:
+                raise self.invalid(f"expected {self.limit} between 1 and {self.sizes[-1]}, got `{limit}`")
+        if self.marker in opened:
+            marker, _, checksum = opened.pop(self.marker).rpartition("=")
+            opened["Marker"] = marker
+            if checksum != _checksum(marker, purpose):
+                raise ValidationError(f"Invalid {self.marker}.", place=self.marker)
+        return opened
+
+    def close(self, output: Output, purpose: str) -> Output:
+        """Return the output of a handler with the service's members, its marker bound to an operation in an account."""
+        if "IsTruncated" not in output:
+            return output
+        closed = dict(output)
+        if (marker := closed.pop("Marker", None)) is not None:
+            closed[self.marker] = f"{marker}={_checksum(marker, purpose)}"
+        if self.marker != "Marker":
+            del closed["IsTruncated"]
+        return closed
+
+
+IAM_PAGES: Final = PageMembers()
 
 
 def page_of_table(call: ServiceCall, parameters: Input, table: Table, order: Sequence[str], **where: Any) -> Page:
@@ -84,27 +131,6 @@ def page_of_heavy_rows(
         characters += count_characters(chunk)
         after = key(rows[-1])
     return _page(rows, min(limit, len(rows) - 1), key)
-
-
-def add_marker_checksum(output: Output, purpose: str) -> Output:
-    """Bind the output's marker to its purpose: an operation in an account."""
-    markers = {name: output[name] for name in _MARKERS if output.get(name) is not None}
-    return {**output, **{name: f"{marker}={_checksum(marker, purpose)}" for name, marker in markers.items()}}
-
-
-def remove_marker_checksum(parameters: Input, purpose: str) -> Input:
-    """Verify and remove the marker's checksum. Raises `ValidationError` for a changed or foreign marker.
-
-    This is no access control, since a marker is only a position in the caller's own list. It detects clients that mix
-    up markers and would silently skip entries.
-    """
-    name = next((name for name in _MARKERS if name in parameters), None)
-    if name is None:
-        return parameters
-    marker, _, checksum = parameters[name].rpartition("=")
-    if checksum != _checksum(marker, purpose):
-        raise ValidationError(f"Invalid {name}.", place=name)
-    return {**parameters, name: marker}
 
 
 def _checksum(marker: str, purpose: str) -> str:

@@ -34,9 +34,9 @@ from iam_guard.api.access_analyzer.finding_lists import external_analyzer
 from iam_guard.api.access_analyzer.finding_members import external_details, external_members
 from iam_guard.api.access_analyzer.finding_updates import analysis_turn, bring_up_to_date
 from iam_guard.api.access_analyzer.preview_configurations import ProposedPolicy, proposed_policy
-from iam_guard.api.access_analyzer.token_pages import next_token, page_of_sequence, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.operation import OperationRequest
+from iam_guard.api.paging import page_of_positions, page_of_table
 from iam_guard.errors import LimitExceeded, PolicyError
 from iam_guard.model.arn import account_of
 from iam_guard.policy.parser import parse
@@ -91,8 +91,8 @@ def get_access_preview(call: ServiceCall, parameters: Input) -> Output:
 def list_access_previews(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the previews of an analyzer. Raises `AnalyzerResourceNotFound`."""
     analyzer = load_by_arn(call, parameters)
-    page = table_page(call, parameters, access_previews, ("id",), analyzer_id=analyzer["id"])
-    return {"accessPreviews": _described(call, analyzer, page.rows), **next_token(page)}
+    page = page_of_table(call, parameters, access_previews, ("id",), analyzer_id=analyzer["id"])
+    return {"accessPreviews": _described(call, analyzer, page.rows), **page.members}
 
 
 def list_access_preview_findings(call: ServiceCall, parameters: Input) -> Output:
@@ -103,7 +103,7 @@ def list_access_preview_findings(call: ServiceCall, parameters: Input) -> Output
         raise InvalidMember("The access preview failed, so it has no findings.")
     wanted = FindingFilter.of(parameters.get("filter", {}), _KEYS)
     found = [finding for finding in row["findings"] if wanted.matches(_attributes(finding))]
-    return page_of_sequence(parameters, [_described_finding(row, finding) for finding in found], "findings")
+    return page_of_positions(parameters, [_described_finding(row, finding) for finding in found]).listed("findings")
 
 
 def _attributes(finding: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -10,8 +10,8 @@ from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn
 from iam_guard.api.access_analyzer.analyzer_settings import AnalyzerKind
 from iam_guard.api.access_analyzer.finding_analysis import analysis_scope
 from iam_guard.api.access_analyzer.selected_resources import selected_resources, shared_resource_owners
-from iam_guard.api.access_analyzer.token_pages import page_of_items
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.paging import page_of_list
 from iam_guard.store.database.records import Row
 from iam_guard.store.schema import findings
 
@@ -23,11 +23,11 @@ def list_analyzed_resources(call: ServiceCall, parameters: Input) -> Output:
     owners = _owners(call, load_by_arn(call, parameters))
     wanted = parameters.get("resourceType")
     described = (
-        ((arn,), {"resourceArn": arn, "resourceOwnerAccount": owner, "resourceType": resource_type_of(arn)})
+        {"resourceArn": arn, "resourceOwnerAccount": owner, "resourceType": resource_type_of(arn)}
         for arn, owner in owners.items()
     )
-    items = [item for item in described if wanted in (None, item[1]["resourceType"])]
-    return page_of_items(parameters, items, "analyzedResources")
+    items = [item for item in described if wanted in (None, item["resourceType"])]
+    return page_of_list(parameters, items, lambda item: (item["resourceArn"],)).listed("analyzedResources")
 
 
 def get_analyzed_resource(call: ServiceCall, parameters: Input) -> Output:

@@ -22,9 +22,9 @@ from iam_guard.api.access_analyzer.analyzer_settings import (
     quota_of_type,
 )
 from iam_guard.api.access_analyzer.archive_rules import add_rules
-from iam_guard.api.access_analyzer.token_pages import next_token, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.organization_position import managed_organization
+from iam_guard.api.paging import page_of_table
 from iam_guard.store.database.records import Row
 from iam_guard.store.quotas import QUOTAS, TAG_KEY_LENGTH, TAG_VALUE_LENGTH
 from iam_guard.store.schema import analyzers
@@ -75,8 +75,8 @@ def get_analyzer(call: ServiceCall, parameters: Input) -> Output:
 def list_analyzers(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the account's analyzers, by name."""
     where = {"type": parameters["type"]} if "type" in parameters else {}
-    page = table_page(call, parameters, analyzers, ("name",), account=call.account, **where)
-    return {"analyzers": [_described(call, row) for row in page.rows], **next_token(page)}
+    page = page_of_table(call, parameters, analyzers, ("name",), account=call.account, **where)
+    return {"analyzers": [_described(call, row) for row in page.rows], **page.members}
 
 
 def update_analyzer(call: ServiceCall, parameters: Input) -> Output:

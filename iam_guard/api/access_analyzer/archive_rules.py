@@ -13,8 +13,8 @@ from iam_guard.api.access_analyzer.analyzer_errors import (
 )
 from iam_guard.api.access_analyzer.analyzer_rows import load_by_arn, load_named
 from iam_guard.api.access_analyzer.finding_filters import FindingFilter, attributes_of
-from iam_guard.api.access_analyzer.token_pages import next_token, table_page
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.paging import page_of_table
 from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import archive_rules, findings
 
@@ -59,8 +59,8 @@ def get_archive_rule(call: ServiceCall, parameters: Input) -> Output:
 def list_archive_rules(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the rules of an analyzer, by name."""
     analyzer = load_named(call, parameters)
-    page = table_page(call, parameters, archive_rules, ("name",), analyzer_id=analyzer["id"])
-    return {"archiveRules": [_described(row) for row in page.rows], **next_token(page)}
+    page = page_of_table(call, parameters, archive_rules, ("name",), analyzer_id=analyzer["id"])
+    return {"archiveRules": [_described(row) for row in page.rows], **page.members}
 
 
 def update_archive_rule(call: ServiceCall, parameters: Input) -> None:

@@ -19,9 +19,8 @@ from iam_guard.api.access_analyzer.finding_filters import (
 )
 from iam_guard.api.access_analyzer.finding_members import described_v1, details_v2, summary_v2
 from iam_guard.api.access_analyzer.finding_updates import KEPT_SECONDS
-from iam_guard.api.access_analyzer.token_pages import next_token, page_of_fetched, page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall
-from iam_guard.api.paging import Fetch, Key, Page
+from iam_guard.api.paging import Fetch, Key, Page, page_of_positions, page_of_rows
 from iam_guard.store.database.records import Row
 from iam_guard.store.schema import findings
 
@@ -50,7 +49,7 @@ def get_finding(call: ServiceCall, parameters: Input) -> Output:
 def get_finding_v2(call: ServiceCall, parameters: Input) -> Output:
     """Return a finding with a page of its details. Raises `AnalyzerResourceNotFound`."""
     row = load_finding(call, load_by_arn(call, parameters), parameters["id"])
-    return {**summary_v2(row), **page_of_sequence(parameters, details_v2(row), "findingDetails")}
+    return {**summary_v2(row), **page_of_positions(parameters, details_v2(row)).listed("findingDetails")}
 
 
 def update_findings(call: ServiceCall, parameters: Input) -> None:
@@ -113,12 +112,12 @@ def _listed(call: ServiceCall, parameters: Input, analyzer: Row, describe: Calla
     wanted = FindingFilter.of(parameters.get("filter", {}))
     sort = parameters.get("sort")
     if sort is None:
-        page = page_of_fetched(parameters, _ORDER, _in_chunks(call, analyzer, wanted))
+        page = page_of_rows(parameters, _ORDER, _in_chunks(call, analyzer, wanted))
         rows = page.rows
     else:
         page = _sorted_page(call, parameters, analyzer, wanted)
         rows = [row["finding"] for row in page.rows]
-    return {"findings": [describe(row) for row in rows], **next_token(page)}
+    return {"findings": [describe(row) for row in rows], **page.members}
 
 
 def _in_chunks(call: ServiceCall, analyzer: Row, wanted: FindingFilter) -> Fetch:
@@ -163,7 +162,7 @@ def _sorted_page(call: ServiceCall, parameters: Input, analyzer: Row, wanted: Fi
         rest = (row for row in keyed if (_position(row) < last if is_descending else _position(row) > last))
         return [row for row, _ in zip(rest, range(limit), strict=False)]
 
-    return page_of_fetched(parameters, ("sorted", "id"), fetch)
+    return page_of_rows(parameters, ("sorted", "id"), fetch)
 
 
 def _position(row: dict[str, Any]) -> tuple[str, str]:

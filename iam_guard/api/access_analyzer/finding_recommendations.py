@@ -7,7 +7,8 @@ that left the organization shows its former manager no policy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from iam_guard.analysis.findings.replacement_policies import replacement_policies
@@ -15,17 +16,17 @@ from iam_guard.api.access_analyzer.analyzer_errors import AnalyzerResourceNotFou
 from iam_guard.api.access_analyzer.analyzer_rows import find_analyzer, load_by_arn, name_in_arn
 from iam_guard.api.access_analyzer.finding_analysis import analysis_scope, unused_permissions
 from iam_guard.api.access_analyzer.finding_lists import load_finding
-from iam_guard.api.access_analyzer.token_pages import page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall, instant
+from iam_guard.api.jobs import SUCCEEDED, JobKind, complete_job, failed, find_job, store_job
 from iam_guard.api.operation import OperationRequest
+from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity, PolicyError
 from iam_guard.model.arn import account_of
 from iam_guard.store.database.records import Records, Row
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.schema import findings, jobs
 
-_KIND: Final = "finding recommendation"
-IN_PROGRESS, SUCCEEDED, FAILED = "IN_PROGRESS", "SUCCEEDED", "FAILED"
+_KIND: Final = JobKind.FINDING_RECOMMENDATION
 
 
 def generate_finding_recommendation(call: ServiceCall, parameters: Input) -> None:
@@ -36,29 +37,22 @@ def generate_finding_recommendation(call: ServiceCall, parameters: Input) -> Non
         raise InvalidMember(f"expected a finding of type UnusedPermission, got one of type {finding['type']}")
     if finding["status"] == "RESOLVED":
         raise InvalidMember("The finding is resolved, so nothing is recommended.")
-    call.records.delete(jobs, id=finding["id"], account=call.account, kind=_KIND)
-    call.records.insert(
-        jobs,
-        id=finding["id"],
-        account=call.account,
-        kind=_KIND,
-        parameters={"analyzer": analyzer["id"], "resource": finding["resource"]},
-        result={"status": IN_PROGRESS},
-        created=call.now,
-    )
+    call.records.delete(jobs, id=finding["id"], account=call.account, kind=_KIND.value)
+    about = {"analyzer": analyzer["id"], "resource": finding["resource"]}
+    store_job(call, _KIND, about, id=finding["id"])
 
 
 def get_finding_recommendation(call: ServiceCall, parameters: Input) -> Output:
     """Return a recommendation with a page of its steps. Raises `AnalyzerResourceNotFound`."""
     analyzer = load_by_arn(call, parameters)
-    job = _find(call.records, call.account, parameters["id"])
+    job = find_job(call.records, call.account, _KIND, parameters["id"])
     if job is None or job["parameters"]["analyzer"] != analyzer["id"]:
         id = parameters["id"][:200]
         message = f"There is no recommendation for the finding {id}."
         raise AnalyzerResourceNotFound(message, id=id, type="FindingRecommendation")
     result = job["result"]
     if not _is_own(call.records, analyzer, job, call.now):
-        result = {"status": FAILED, "error": _OUTSIDE}
+        result = _OUTSIDE
     steps = [{"unusedPermissionsRecommendedStep": step} for step in result.get("steps", ())]
     return {
         "startedAt": instant(job["created"]),
@@ -67,28 +61,24 @@ def get_finding_recommendation(call: ServiceCall, parameters: Input) -> Output:
         "recommendationType": "UnusedPermissionRecommendation",
         "status": result["status"],
         "error": result.get("error"),
-        **page_of_sequence(parameters, steps, "recommendedSteps"),
+        **page_of_positions(parameters, steps).listed("recommendedSteps"),
     }
 
 
 def complete_recommendation(request: OperationRequest, account: str, parameters: Input) -> None:
     """Compute the recommendation of the call if it was requested and is not complete."""
     store = request.server.source
-    with store.read_transaction() as records:
-        job = _find(records, account, parameters["id"])
-        if job is None or job["result"]["status"] != IN_PROGRESS:
-            return
+
+    def prepare(records: Records, job: Row) -> Callable[[], Mapping[str, Any]] | None:
         analyzer = find_analyzer(records, account, name_in_arn(parameters["analyzerArn"]))
         if analyzer is None or not _is_own(records, analyzer, job, request.now):
-            return
-        finding = records.one(findings, id=job["id"])
-    result = _computed(store, finding)
-    with store.write_transaction() as records:
-        values = {"result": {**result, "completed": request.now}}
-        records.update(jobs, values, id=job["id"], account=account, kind=_KIND, created=job["created"])
+            return None
+        return partial(_computed, store, records.one(findings, id=job["id"]))
+
+    complete_job(request, account, _KIND, parameters["id"], prepare)
 
 
-_OUTSIDE: Final = {"code": "RESOURCE_NOT_FOUND_ERROR", "message": "The principal is outside of the zone of trust."}
+_OUTSIDE: Final = failed("RESOURCE_NOT_FOUND_ERROR", "The principal is outside of the zone of trust.")
 
 
 def _is_own(records: Records, analyzer: Row, job: Row, now: int) -> bool:
@@ -99,19 +89,15 @@ def _is_own(records: Records, analyzer: Row, job: Row, now: int) -> bool:
 
 def _computed(store: SourceStore, finding: Row | None) -> dict[str, Any]:
     if finding is None:
-        return {"status": FAILED, "error": {"code": "RESOURCE_NOT_FOUND_ERROR", "message": "The finding is gone."}}
+        return failed("RESOURCE_NOT_FOUND_ERROR", "The finding is gone.")
     try:
         first, *others = unused_permissions(finding)
         steps = [_step(step.to_dict()) for step in replacement_policies(first, store, *others)]
     except (PolicyError, InvalidInput, NoSuchEntity, ConfigurationError) as error:
-        return {"status": FAILED, "error": {"code": "SERVICE_ERROR", "message": str(error)}}
+        return failed("SERVICE_ERROR", str(error))
     return {"status": SUCCEEDED, "steps": steps}
 
 
 def _step(members: Mapping[str, Any]) -> dict[str, Any]:
     names = ("recommendedAction", "recommendedPolicy", "existingPolicyId")
     return {name: members[name] for name in names if members[name] is not None}
-
-
-def _find(records: Records, account: str, id: str) -> Row | None:
-    return records.one(jobs, id=id, account=account, kind=_KIND)

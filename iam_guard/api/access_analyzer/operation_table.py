@@ -16,6 +16,7 @@ from iam_guard.api.access_analyzer import (
     policy_generations,
     validation_findings,
 )
+from iam_guard.api.access_analyzer.analyzer_errors import InvalidMember
 from iam_guard.api.access_analyzer.analyzer_rows import (
     ANALYZER_AT_ARN,
     NAMED_RULE,
@@ -26,6 +27,7 @@ from iam_guard.api.access_analyzer.analyzer_rows import (
 )
 from iam_guard.api.access_analyzer.finding_updates import bring_up_to_date, scan_resource
 from iam_guard.api.operation import Handler, Operation, Service
+from iam_guard.api.paging import PageMembers
 
 NOT_SUPPORTED: Final = {
     "CreateServiceLinkedAnalyzer": "only other services of AWS have analyzers of their own",
@@ -106,4 +108,5 @@ ACCESS_ANALYZER = Service(
         "ValidatePolicy": Operation(validation_findings.validate_document, reads=True),
     },
     NOT_SUPPORTED,
+    PageMembers("maxResults", "nextToken", sizes=range(1, 1000 + 1), invalid=InvalidMember),
 )

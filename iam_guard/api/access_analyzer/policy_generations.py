@@ -6,9 +6,9 @@ stored as a job, and computed when its result is first read, since reading a tra
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from iam_guard.analysis.activity.aggregation import aggregate_activity
@@ -19,10 +19,20 @@ from iam_guard.api.access_analyzer.analyzer_errors import (
     AnalyzerResourceNotFound,
     InvalidMember,
 )
-from iam_guard.api.access_analyzer.token_pages import page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall, instant
 from iam_guard.api.iam.authorization_targets import find_by_arn
+from iam_guard.api.jobs import (
+    CANCELED,
+    SUCCEEDED,
+    JobKind,
+    complete_job,
+    failed,
+    find_job,
+    is_in_progress,
+    store_job,
+)
 from iam_guard.api.operation import OperationRequest, Permission
+from iam_guard.api.paging import page_of_positions
 from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import IamGuardError, TrailDamaged
@@ -31,7 +41,7 @@ from iam_guard.model.request import Resource
 from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import jobs
 
-_KIND: Final = "policy generation"
+_KIND: Final = JobKind.POLICY_GENERATION
 _DAY: Final = 86400
 MAX_WINDOW: Final = 90 * _DAY
 """Seconds of activity that one job reads."""
@@ -39,7 +49,6 @@ VIEWABLE: Final = 7 * _DAY
 """Seconds for which a result can be read."""
 MAX_RECORDS: Final = 500_000
 """Records that one job reads."""
-IN_PROGRESS, SUCCEEDED, FAILED, CANCELED = "IN_PROGRESS", "SUCCEEDED", "FAILED", "CANCELED"
 _QUOTA: Final = "policy generations per account and day"
 
 
@@ -71,11 +80,7 @@ def start_policy_generation(call: ServiceCall, parameters: Input) -> Output:
     if sum(row["created"] > call.now - _DAY for row in rows) >= (limit := call.records.quotas[_QUOTA]):
         message = f"expected at most {limit} policy generations a day"
         raise AnalyzerQuotaExceeded(message, id=principal, type="PolicyGeneration")
-    id = str(uuid.uuid4())
-    result = {"status": IN_PROGRESS}
-    call.records.insert(
-        jobs, id=id, account=call.account, kind=_KIND, parameters=stored, result=result, created=call.now
-    )
+    id = store_job(call, _KIND, stored)
     for expired in rows:
         if expired["created"] <= call.now - VIEWABLE:
             call.records.delete(jobs, id=expired["id"])
@@ -94,7 +99,7 @@ def _window(details: Mapping[str, Any], now: int) -> dict[str, Any]:
 def cancel_policy_generation(call: ServiceCall, parameters: Input) -> None:
     """Cancel a job; one that is done stays done. Raises `AnalyzerResourceNotFound`."""
     job = _load(call, parameters["jobId"])
-    if job["result"]["status"] == IN_PROGRESS:
+    if is_in_progress(job):
         call.records.update(jobs, {"result": {"status": CANCELED, "completed": call.now}}, id=job["id"])
 
 
@@ -125,7 +130,7 @@ def list_policy_generations(call: ServiceCall, parameters: Input) -> Output:
         for row in reversed(_jobs(call))
         if row["created"] > call.now - VIEWABLE and principal in (None, row["parameters"]["principal"])
     ]
-    return page_of_sequence(parameters, found, "policyGenerations")
+    return page_of_positions(parameters, found).listed("policyGenerations")
 
 
 def _described(job: Row) -> Output:
@@ -138,19 +143,15 @@ def _described(job: Row) -> Output:
 
 
 def _jobs(call: ServiceCall) -> list[Row]:
-    return call.records.all(jobs, order=("created", "id"), account=call.account, kind=_KIND)
+    return call.records.all(jobs, order=("created", "id"), account=call.account, kind=_KIND.value)
 
 
 def _load(call: ServiceCall, id: str) -> Row:
-    row = _find(call.records, call.account, id)
+    row = find_job(call.records, call.account, _KIND, id)
     if row is None or row["created"] <= call.now - VIEWABLE:
         message = f"The policy generation {id[:200]} does not exist."
         raise AnalyzerResourceNotFound(message, id=id[:200], type="PolicyGeneration")
     return row
-
-
-def _find(records: Records, account: str, id: str) -> Row | None:
-    return records.one(jobs, id=id, account=account, kind=_KIND)
 
 
 # --- the generation ----------------------------------------------------------------------------------------------
@@ -158,37 +159,33 @@ def _find(records: Records, account: str, id: str) -> Row | None:
 
 def complete_generation(request: OperationRequest, account: str, parameters: Input) -> None:
     """Generate the policy of the call's job if it was not generated yet."""
-    with request.store.read_transaction() as records:
-        job = _find(records, account, parameters["jobId"])
-        if job is None or job["result"]["status"] != IN_PROGRESS:
-            return
+
+    def prepare(records: Records, job: Row) -> Callable[[], Mapping[str, Any]]:
         role = job["parameters"]["role"]
         is_own = role is None or find_by_arn(request.call(account, None, records), role) is not None
-    result = {**_result(request.server.trail, job["parameters"], account, is_own_role=is_own), "completed": request.now}
-    with request.store.write_transaction() as records:
-        current = _find(records, account, job["id"])
-        if current is not None and current["result"]["status"] == IN_PROGRESS:
-            records.update(jobs, {"result": result}, id=job["id"])
+        return partial(_result, request.server.trail, job["parameters"], account, is_own_role=is_own)
+
+    complete_job(request, account, _KIND, parameters["jobId"], prepare)
 
 
 def _result(trail: TrailConfig | None, given: Mapping[str, Any], account: str, *, is_own_role: bool) -> dict[str, Any]:
     if not is_own_role:
-        return _failed("AUTHORIZATION_ERROR", "The access role does not exist in the account.")
+        return failed("AUTHORIZATION_ERROR", "The access role does not exist in the account.")
     if trail is None:
-        return _failed("RESOURCE_NOT_FOUND_ERROR", "The server keeps no audit trail in a folder.")
+        return failed("RESOURCE_NOT_FOUND_ERROR", "The server keeps no audit trail in a folder.")
     if any(account_of(named_trail["cloudTrailArn"]) != account for named_trail in given["trails"]):
-        return _failed("RESOURCE_NOT_FOUND_ERROR", "The trail is not one of the account.")
+        return failed("RESOURCE_NOT_FOUND_ERROR", "The trail is not one of the account.")
     since, until = (datetime.fromtimestamp(seconds, UTC) for seconds in (given["start"], given["end"] + 1))
     try:
         records = _records(trail, since)
         activity = aggregate_activity(records, given["principal"], since=since, until=until)
         policies = [document.to_json(indent=2) for document in generate_policy(activity).documents]
     except _TooManyRecords:
-        return _failed("SERVICE_QUOTA_EXCEEDED_ERROR", f"The period has more than {MAX_RECORDS:,} records.")
+        return failed("SERVICE_QUOTA_EXCEEDED_ERROR", f"The period has more than {MAX_RECORDS:,} records.")
     except TrailDamaged:
-        return _failed("SERVICE_ERROR", "The audit trail differs from what was signed.")
+        return failed("SERVICE_ERROR", "The audit trail differs from what was signed.")
     except IamGuardError as error:
-        return _failed("SERVICE_ERROR", error.message)
+        return failed("SERVICE_ERROR", error.message)
     return {"status": SUCCEEDED, "policies": policies, "isComplete": activity.is_complete}
 
 
@@ -204,7 +201,3 @@ def _records(trail: TrailConfig, since: datetime) -> Iterator[dict[str, Any]]:
             if number > MAX_RECORDS:
                 raise _TooManyRecords
             yield record
-
-
-def _failed(code: str, message: str) -> dict[str, Any]:
-    return {"status": FAILED, "error": {"code": code, "message": message}}

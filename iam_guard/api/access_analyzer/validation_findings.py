@@ -5,8 +5,8 @@ from __future__ import annotations
 from iam_guard.analysis.lint.policy_validation import validate_policy
 from iam_guard.api.access_analyzer.analyzer_errors import InvalidMember
 from iam_guard.api.access_analyzer.custom_checks import policy_document
-from iam_guard.api.access_analyzer.token_pages import page_of_sequence
 from iam_guard.api.call import Input, Output, ServiceCall
+from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import InvalidInput
 
 
@@ -22,4 +22,4 @@ def validate_document(call: ServiceCall, parameters: Input) -> Output:
         )
     except InvalidInput as error:
         raise InvalidMember(error.message) from None
-    return page_of_sequence(parameters, found, "findings")
+    return page_of_positions(parameters, found).listed("findings")

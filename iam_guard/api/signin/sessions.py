@@ -25,7 +25,6 @@ from iam_guard.store.database.records import PRESENT, Row
 from iam_guard.store.identifiers import fold, identity_of_arn
 from iam_guard.store.schema import identities, tool_sessions
 
-DEFAULT_RESULTS: Final = 100
 _CHUNK: Final = 100
 _ARN = re.compile(r"arn:[\w-]+:signin:[\w-]*:(?P<account>[0-9]{12}):session/(?P<id>[0-9a-f-]{36})", re.ASCII)
 
@@ -33,16 +32,12 @@ _ARN = re.compile(r"arn:[\w-]+:signin:[\w-]*:(?P<account>[0-9]{12}):session/(?P<
 def list_sessions(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the sessions of an identity, or of the account."""
     owner = _owner(call, parameters)
-    paging = {"MaxItems": parameters.get("maxResults", DEFAULT_RESULTS)}
-    if parameters.get("nextToken"):
-        paging["Marker"] = parameters["nextToken"]
 
     def fetch(after: Key | None, limit: int) -> Sequence[Row]:
         return [] if owner is None else _fetch(call, parameters, owner, after, limit)
 
-    page = page_of_rows(paging, ("id",), fetch)
-    items = [_summary(call, row) for row in page.rows]
-    return {"items": items, "nextToken": page.members.get("Marker")}
+    page = page_of_rows(parameters, ("id",), fetch)
+    return {"items": [_summary(call, row) for row in page.rows], **page.members}
 
 
 def get_session(call: ServiceCall, parameters: Input) -> Output:

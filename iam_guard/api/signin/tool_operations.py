@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from iam_guard.api.operation import Operation, Service
+from iam_guard.api.paging import PageMembers
 from iam_guard.api.signin.sessions import (
     batch_revoke_sessions,
     get_session,
@@ -47,4 +48,5 @@ SIGNIN = Service(
             _NO_POLICY,
         ),
     },
+    PageMembers("maxResults", "nextToken"),
 )

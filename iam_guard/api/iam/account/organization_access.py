@@ -12,10 +12,11 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, named_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.account.jobs import JobKind, describe_job, load_job, store_job
+from iam_guard.api.iam.account.jobs import describe_job, generate_job, load_job
 from iam_guard.api.iam.account.last_attempts import TRACKING_SECONDS, Attempts, add_attempt, attempts_by_service
 from iam_guard.api.iam.account.organization_features import own_organization, require_management
 from iam_guard.api.iam.policies.attached_policies import service_control_policies
+from iam_guard.api.jobs import JobKind
 from iam_guard.api.operation import Permission
 from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import InvalidInput, NoSuchEntity
@@ -70,7 +71,7 @@ def generate_organizations_access_report(call: ServiceCall, parameters: Input) -
     else:
         services = reached_services([_load_document(call, organization, policy_id)], known)
     details = [_detail(service, attempts.get(service), accounts) for service in sorted(services)]
-    return store_job(call, JobKind.ORGANIZATION_ACCESS, dict(parameters), {"details": details})
+    return generate_job(call, JobKind.ORGANIZATION_ACCESS, dict(parameters), {"details": details})
 
 
 def get_organizations_access_report(call: ServiceCall, parameters: Input) -> Output:

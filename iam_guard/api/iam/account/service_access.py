@@ -11,11 +11,12 @@ from typing import Any
 
 from iam_guard.analysis.allowed_services import known_services, reached_services, service_name
 from iam_guard.api.call import Input, Output, ServiceCall, instant
-from iam_guard.api.iam.account.jobs import JobKind, describe_job, load_job, store_job
+from iam_guard.api.iam.account.jobs import describe_job, generate_job, load_job
 from iam_guard.api.iam.account.last_attempts import TRACKING_SECONDS, Attempt, Attempts, attempts_by_service
 from iam_guard.api.iam.authorization_targets import find_by_arn
 from iam_guard.api.iam.entities import identity_arn, require_row
 from iam_guard.api.iam.policies.attached_policies import attached_policies
+from iam_guard.api.jobs import JobKind
 from iam_guard.api.paging import page_of_positions
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.policy.parser import parse
@@ -40,7 +41,7 @@ def generate_service_last_accessed(call: ServiceCall, parameters: Input) -> Outp
         "entities": {id: _describe(call, row) for id, row in _entities(call, subject).items()},
     }
     granularity = parameters.get("Granularity", SERVICES)
-    return store_job(call, JobKind.SERVICE_ACCESS, {"granularity": granularity, "caller": _caller(call)}, result)
+    return generate_job(call, JobKind.SERVICE_ACCESS, {"granularity": granularity, "caller": _caller(call)}, result)
 
 
 def get_service_last_accessed(call: ServiceCall, parameters: Input) -> Output:
