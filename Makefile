@@ -32,8 +32,8 @@ help: ## List the targets
 demo: $(VENV)/.installed ## Start the example service, call it with real clients, show every decision
 	$(BIN)/python examples/documents/demo.py $(if $(SERVING),--serve)
 
-test: $(VENV)/.installed-dev ## Run the tests but the slow kinds; ARGS=--changed: those that a change affects
-	$(PYTEST) -m "not slow" $(ARGS)
+test: $(VENV)/.installed-dev ## Run the tests but the slow and long ones; ARGS=--changed: those that a change affects
+	$(PYTEST) -m "not slow and not long" $(ARGS)
 
 test-all: $(VENV)/.installed-dev $(CLIENTS)/.installed ## Run all tests, the slow kinds too: other programs, crashes, distributions
 	$(PYTEST) $(ARGS)

@@ -73,6 +73,8 @@ SLOW = (
     "store/test_shares_at_once.py",  # processes
 )
 """The slow kinds, which `make test` leaves to `make test-all`; single tests have the marker `slow`."""
+LONG = frozenset((TESTS / "long_tests.txt").read_text().split())
+"""The tests that `make test` leaves to `make test-all` for their time: laws, servers, processes, many requests."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -106,6 +108,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+        if item.nodeid.partition("[")[0].removeprefix("tests/") in LONG:
+            item.add_marker(pytest.mark.long)
     if "faketime" in os.environ.get("LD_PRELOAD", ""):  # a forked child may inherit its lock in the locked state
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("forks")])
         items[:] = [item for item in items if not item.get_closest_marker("forks")]

@@ -279,3 +279,17 @@ def test_arns_are_not_reported_as_paths(text: str) -> None:
 def test_sample_spans_all_cases(wanted: int, kept: str) -> None:
     """`--cases-of-each` takes that many, none twice, or all if there are fewer."""
     assert "".join(spread("abcdefghijk", wanted)) == kept
+
+
+def test_long_tests_exist() -> None:
+    """A line of a test that was renamed would have no effect."""
+    lines = (ROOT / "tests" / "long_tests.txt").read_text().split()
+    texts = {file: (ROOT / "tests" / file).read_text() for file in {line.partition("::")[0] for line in lines}}
+    contract = (ROOT / "tests" / "integrations" / "contract.py").read_text()  # whose tests classes inherit
+    missing = [
+        line
+        for line in lines
+        if f"def {line.rpartition('::')[2]}(" not in texts[line.partition("::")[0]] + contract * line.count("::Test")
+    ]
+    assert lines == sorted(lines)
+    assert missing == []
