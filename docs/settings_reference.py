@@ -22,6 +22,7 @@ SETTING_GROUPS: Mapping[str, str] = {
         "store_timeout store_pool_size store_pool_overflow epoch_poll max_staleness cache_size "
         "postgresql_schema store_schema quotas"
     ),
+    "The application as a caller": "application_policy",
     "Secrets at rest": "sealing_keys sealing_key_file",
     "Passwords": "password_memory password_passes password_hashes",
     "Audit trail": "audit audit_wait audit_durable_wait audit_fail_open audit_queue_size audit_flush_seconds",

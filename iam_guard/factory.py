@@ -15,10 +15,13 @@ from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.pseudonyms import SaltSource, pseudonym_key_file
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
-from iam_guard.errors import ConfigurationError
+from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.guard.shadow_mode import ShadowMode
+from iam_guard.model.catalogue import application_name
+from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import ResourceLoader
+from iam_guard.policy.parser import parse
 from iam_guard.settings import Settings, load
 from iam_guard.store.accounts.pseudonym_salts import CachedSalts, is_writable
 from iam_guard.store.cache.cached_store import CachedStore
@@ -86,10 +89,10 @@ def guard_on(
     """
     mailer = import_module("iam_guard.console.mail").Mailer(settings) if settings.smtp_url else None
     catalogues = [service.catalogue for service in _checked(services)]
-    name = catalogues[0].service if catalogues else "iam-guard"
+    check_application_policy(settings)
     store = CachedStore(opened, settings)
     salts = CachedSalts(store) if is_writable(opened) else None  # a file has none
-    trail = audit_trail_of(settings, service=name, database=database, salts=salts)
+    trail = audit_trail_of(settings, service=application_name(catalogues), database=database, salts=salts)
     shadow = None if candidate is None else _shadow(candidate, store, settings)
     guard = Guard(store, trail, settings, catalogues=catalogues, resources=resources, shadow=shadow)
     guard.sharing.analysis = share_analysis
@@ -97,6 +100,15 @@ def guard_on(
     if mailer is not None:
         guard.people.notifications.add(mailer.notify)
     return guard
+
+
+def check_application_policy(settings: Settings) -> None:
+    """Raise `ConfigurationError` unless the setting is empty or an identity-based policy."""
+    try:
+        if settings.application_policy:
+            parse(settings.application_policy, PolicyType.IDENTITY)
+    except IamGuardError as error:
+        raise ConfigurationError(f"expected an identity-based policy: {error}", place="application_policy") from error
 
 
 def share_analysis() -> ShareAnalysis:

@@ -144,6 +144,10 @@ class Settings:
     unless a connection pooler in transaction mode is in between."""
     quotas: tuple[str, ...] = ()
     """Changed quotas of a store and its accounts, such as `users per account=10000`. All other quotas are AWS's."""
+    application_policy: str = ""
+    """Identity-based policy of the application itself, as JSON: what `client(guard, …, account=…, reason=…)` may do. It
+    never gets sessions, `iam:PassRole`, trust policies or the credentials of root users. Empty: it may read, create
+    users, add them to groups and remove them."""
     postgresql_schema: str = "iam_guard"
     """Schema in which `iam-guard init` creates the tables of a new PostgreSQL store; an existing store is also found
     where the connection's `search_path` leads. Empty: the first schema of the `search_path`."""

@@ -2,6 +2,7 @@
 
     iam = client(guard, "iam", principal)       # acts as a principal
     iam = current_client("iam")                 # in a handler: acts as the caller of the current request
+    iam = client(guard, "iam", account="111122223333", reason="sign-up")  # acts as the application itself
     iam.create_user(UserName="rita")
 
 The same model validates, the same tables resolve, authorize and execute in one transaction, and the same records are
@@ -12,11 +13,12 @@ transaction of its own, and a decision after it, in this process, sees its chang
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from iam_guard.api.application_caller import application_principal, check_account
 from iam_guard.api.call import ApiServer
 from iam_guard.api.protocol.dispatch import Destination, destination_of
 from iam_guard.api.protocol.error_codes import WireError, wire_error
@@ -30,6 +32,7 @@ from iam_guard.api.protocol.validation import reject_control_characters
 from iam_guard.audit.record.event_ids import new_id
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.errors import AccessDenied, ConfigurationError, IamGuardError
+from iam_guard.guard.current_call import request_served_by
 from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVICES
 from iam_guard.model.principal import Principal
@@ -48,16 +51,29 @@ _TOO_MANY_REQUESTS, _FORBIDDEN, _SERVER_ERROR = 429, 403, 500
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsError"})
 
 
-def client(guard: Guard, service: str, principal: Principal) -> Any:
+def client(
+    guard: Guard,
+    service: str,
+    principal: Principal | None = None,
+    *,
+    account: str | None = None,
+    reason: str | None = None,
+    across_accounts: bool = False,
+) -> Any:
     """Return a client of `service` (`iam`, `sts`, `accessanalyzer`, `signin`) that acts as a principal.
 
-    It has the methods of boto3's client of that service. Raises `ConfigurationError` for another service, and without
-    the extra `client`.
+    With `account` and `reason` instead, it acts as the application itself in that account, with the setting
+    `application_policy`; `reason` is recorded. While a request is served, an account that is not the caller's needs
+    `across_accounts`. It has the methods of boto3's client of that service. Raises `ConfigurationError` for another
+    service, for invalid arguments, and without the extra `client`.
     """
-    if not isinstance(principal, Principal):
-        raise ConfigurationError(f"expected a Principal, got `{type(principal).__name__}`", place="principal")
+    if account is not None and principal is None:
+        principal = application_principal(guard, account, reason)
+    elif not isinstance(principal, Principal) or account is not None or reason is not None:
+        message = f"expected a Principal, or `account` and `reason`, got `{type(principal).__name__}`"
+        raise ConfigurationError(message, place="principal")
     facts = Call(new_id(), region=guard.settings.region)
-    return _bound(service, _Caller(guard, _server_of(guard), principal, facts))
+    return _bound(service, _Caller(guard, _server_of(guard), principal, facts, across_accounts=across_accounts))
 
 
 def current_client(service: str) -> Any:
@@ -85,6 +101,20 @@ class _Caller:
     facts: Call
     served: CurrentCall | None = None
     """The request whose caller it is."""
+    across_accounts: bool = False
+    """Whether the application may act in another account than the caller of a request."""
+    requester: Principal | None = None
+    """In whose request the application acts."""
+
+    def now(self) -> _Caller:
+        """Return for whom a call is made now. Raises `ConfigurationError` for a client whose request is over."""
+        if self.served is not None:
+            require_unfinished(self.served)
+        if not self.principal.is_application:
+            return self
+        check_account(self.guard, self.principal, across_accounts=self.across_accounts)
+        served = request_served_by(self.guard)
+        return self if served is None else replace(self, facts=served.call, requester=served.caller)
 
     def check_change(self) -> None:
         """Raise `AccessDenied` for a change that another site may cause."""
@@ -136,9 +166,7 @@ class InProcessClient:
 
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         """Call an operation. Raises the client's exceptions; each is an `IamGuardError`, too."""
-        caller, destination = self._iam_guard_caller, destination_of(self._iam_guard_prefix)
-        if caller.served is not None:
-            require_unfinished(caller.served)
+        caller, destination = self._iam_guard_caller.now(), destination_of(self._iam_guard_prefix)
         model = self.meta.service_model.operation_model(operation_name)
         parameters = self._emit_api_params(api_params=api_params, operation_model=model, context={})
         _check_types(parameters, model)
@@ -152,7 +180,7 @@ class InProcessClient:
         except Exception as failure:
             error = known_error(failure, caller.facts)
             call.report(error)
-            refusal = self._failure(error, operation_name, destination)
+            refusal = self._failure(error, operation_name, destination, caller.facts)
             if caller.served is not None and refusal.status != _SERVER_ERROR:
                 caller.served.refusal = refusal  # a framework may turn it into a 500 before the middleware sees it
             raise refusal from failure
@@ -160,10 +188,9 @@ class InProcessClient:
         output = {} if operation.output is None else write(operation.output, result.output, _results(destination))
         return output | {"ResponseMetadata": _metadata(operation.status, caller.facts)}
 
-    def _failure(self, error: IamGuardError, operation: str, destination: Destination) -> IamGuardError:
+    def _failure(self, error: IamGuardError, operation: str, destination: Destination, facts: Call) -> IamGuardError:
         """Return the exception of the client for an error, which is an `IamGuardError`, too."""
         wire = wire_error(error, destination.codec.api)
-        facts = self._iam_guard_caller.facts
         is_query = destination.codec.api.protocol == "query"
         members = {} if wire.shape is None or is_query else wire.shape.members
         side = {"Type": wire.fault.capitalize()} if is_query else {}
@@ -192,7 +219,14 @@ def _operation_call(
     operation, grammar = api.operations[name], _parameters(api.protocol)
     values = {} if operation.input is None else read(operation.input, parameters, grammar)
     return OperationCall(
-        caller.guard, caller.facts, caller.server, destination.service, operation, values, caller.principal
+        caller.guard,
+        caller.facts,
+        caller.server,
+        destination.service,
+        operation,
+        values,
+        caller.principal,
+        requester=caller.requester,
     )
 
 

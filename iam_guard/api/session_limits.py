@@ -1,4 +1,4 @@
-"""The operations that temporary credentials can't call, whatever their policies allow (table of rule H.1)."""
+"""The operations that temporary credentials, or the application, can't call, whatever policies allow (rule H.1)."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ LIMITS_BY_PRINCIPAL: Final[Mapping[PrincipalType, SessionLimits]] = {
 }
 """The limits by the session's principal. Sessions of users and root users are those of GetSessionToken, or of tools."""
 
+_NOT_OF_APPLICATION: Final = ("sts", "signin")
+"""Services that give credentials, and whose operations may need no permission (E-66, E-67)."""
+
 _ALWAYS_SESSIONS = frozenset({PrincipalType.ASSUMED_ROLE, PrincipalType.FEDERATED_USER})
 """Principal types that are sessions, whatever the kind of credential."""
 
@@ -72,6 +75,8 @@ def own_source_identity(caller: Principal) -> str | None:
 
 def check_session_limits(caller: Principal, service: str, name: str) -> None:
     """Raise `AccessDenied` for an operation that the caller's kind of credentials can't call."""
+    if caller.is_application and service in _NOT_OF_APPLICATION:
+        raise AccessDenied(f"The application cannot call {name}")
     issued = session_issuance(caller)
     if issued is None and caller.type not in _ALWAYS_SESSIONS and not _is_of_browser(caller):
         return

@@ -29,7 +29,7 @@ _WITHOUT_SCPS = {
 def applicable_policies(request: AccessRequest, action: str, policies: Bundle) -> Bundle:
     """Return the bundle without the policy types that do not apply to this caller; `action` is in lower case."""
     principal = request.principal
-    has_identity = principal.type not in WITHOUT_IDENTITY
+    has_identity = identity_exemption(principal) is None
     scps, rcps = policies.scps, policies.rcps
     if scps is not None and scp_exemption(principal) is not None:
         scps = None
@@ -51,7 +51,7 @@ def is_bounded(request: AccessRequest, policies: Bundle) -> bool:
 
 def identity_exemption(principal: Principal) -> str | None:
     """Return why a caller cannot have identity-based policies or a boundary; None if it can."""
-    return WITHOUT_IDENTITY.get(principal.type)
+    return None if principal.is_application else WITHOUT_IDENTITY.get(principal.type)
 
 
 def session_exemption(principal: Principal) -> str | None:
@@ -60,10 +60,10 @@ def session_exemption(principal: Principal) -> str | None:
 
 
 def scp_exemption(principal: Principal) -> str | None:
-    """Return why SCPs do not limit this caller; None if they do (rule E-10)."""
+    """Return why SCPs do not limit this caller; None if they do (rules E-10, E-67)."""
     if principal.is_service_linked:
         return "service control policies do not limit service-linked roles"
-    return _WITHOUT_SCPS.get(principal.type)
+    return None if principal.is_application else _WITHOUT_SCPS.get(principal.type)
 
 
 def rcp_exemption(request: AccessRequest, action: str, *, own: bool) -> str | None:

@@ -25,7 +25,7 @@ def grant(request: AccessRequest, action: str, policies: Bundle) -> Grant:
     """Return the grant of a request that no Deny matches."""
     principal = request.principal
     resource_side = find_allow(policies.resource, request, action) if policies.resource else None
-    if principal.type in WITHOUT_POLICIES:
+    if principal.type in WITHOUT_POLICIES and not principal.is_application:
         return _by_resource_alone(request, action, resource_side)
     owner = request.resource_account or account_of(request.resource)
     if owner is not None and owner != principal.account:
@@ -124,7 +124,7 @@ def _session(request: AccessRequest, action: str, policies: Bundle) -> tuple[Pol
 
 
 WITHOUT_POLICIES = frozenset({PrincipalType.SERVICE, PrincipalType.FEDERATED, PrincipalType.ANONYMOUS})
-"""The types of callers that a resource's policy alone can grant access (rules E-60, E-62)."""
+"""The types of callers that only a resource's policy can grant access (E-60, E-62); not of the application itself."""
 _FEDERATED = PrincipalType.FEDERATED_USER
 _ROOT_USER = PrincipalType.ROOT  # an attribute of an enumeration is slow in Python 3.11
 _ROOT = Reason(PolicyType.IDENTITY, note="the root user has full access to its own account")

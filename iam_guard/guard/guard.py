@@ -41,7 +41,7 @@ from iam_guard.guard.principal_queries import PrincipalQueries
 from iam_guard.guard.question import checked_pairs, require_allowed
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.arn import Location
-from iam_guard.model.catalogue import Catalogue, check_action
+from iam_guard.model.catalogue import Catalogue, application_name, check_action
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
 from iam_guard.model.own_services import PREFIXES
@@ -127,8 +127,7 @@ class Guard:
     def _add_administration(self, now: Callable[[], datetime]) -> None:
         """Add what changes the store for the application and its operators, without a decision."""
         store, settings, location, trail = self._store, self.settings, self.location, self.trail
-        service = self.catalogues[0].service if self.catalogues else "iam-guard"
-        recorder = TrailChangeRecorder(trail, service, served=lambda: request_served_by(self))
+        recorder = TrailChangeRecorder(trail, application_name(self.catalogues), served=lambda: request_served_by(self))
         self.accounts = Accounts(store, settings, recorder, now)
         """The accounts, which are the application's tenants: create, list, rename, suspend, close, delete."""
         self.users = Users(store, recorder, now)

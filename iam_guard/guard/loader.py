@@ -55,6 +55,7 @@ _MAX_PLANS = 256
 _TRIES = 3
 """Attempts to load a question from the cache, before it is loaded in one transaction."""
 _SESSION_POLICY = PolicyRef("session policy", PolicyType.SESSION)
+_APPLICATION_POLICY = PolicyRef("application policy", PolicyType.IDENTITY)
 _NO_RESOURCE = Resource("*")
 
 
@@ -245,6 +246,8 @@ class Loader:
         return caller
 
     def _prepare(self, principal: Principal, store: DecisionStore) -> _Caller:
+        if principal.is_application:
+            return self._prepare_application(principal, store)
         if principal.type not in _STORED:
             return _Caller(principal, (), PrincipalRecord(0, exists=True, principal=principal), None, Bundle())
         record = store.principal(principal)
@@ -258,6 +261,16 @@ class Loader:
         )
         held = record.generations + (account.generations if account else ())
         return _Caller(principal, held if are_current(held) else STALE, record, account, policies)
+
+    def _prepare_application(self, principal: Principal, store: DecisionStore) -> _Caller:
+        """Prepare the application itself: its policies come with it, and the SCPs of the account bind it (E-67)."""
+        account = store.account(str(principal.account))
+        policies = Bundle(
+            identity=Layer(compile_policy(text, _APPLICATION_POLICY) for text in principal.session_policies or ()),
+            scps=self._levels(account.scps),
+        )
+        held = account.generations if are_current(account.generations) else STALE
+        return _Caller(principal, held, PrincipalRecord(0, account.exists, principal), account, policies)
 
     def _plan(self, caller: _Caller, action: str) -> _Planned | None:
         if action in caller.plans:

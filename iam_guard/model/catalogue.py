@@ -8,7 +8,7 @@ them and raises for contradictions.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from iam_guard.errors import ConfigurationError, did_you_mean
@@ -333,6 +333,11 @@ def check_action(action: object, catalogues: Collection[Catalogue], *, others: C
 
 def _joined(before: Collection[str], more: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*before, *more)))
+
+
+def application_name(catalogues: Sequence[Catalogue]) -> str:
+    """Return the name of an application in records, and as a caller: its first service."""
+    return catalogues[0].service if catalogues else "iam-guard"
 
 
 def _level(name: AccessLevel | str, place: str) -> AccessLevel:

@@ -52,6 +52,9 @@ class PrincipalType(StrEnum):
 SIGN_IN_SESSION: Final = "aws:SignInSessionArn"
 """The condition key that the sessions of people's tools have."""
 
+REASON: Final = "iam-guard:Reason"
+"""The condition key of the application itself: why it acts."""
+
 _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differs from the name above (K-10)
 
 
@@ -59,11 +62,11 @@ _TYPE_KEY = {PrincipalType.ROOT: "Account"}  # aws:PrincipalType where it differ
 class Principal:
     """A caller.
 
-    `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is None
-    for services, anonymous callers and federated principals. `role_arn` is the full ARN of the session's role, with its
-    path; `user_arn` is the federating user's. `tags` are the effective principal tags (session tags override, rule
-    S-21). `session` has the condition keys stored in the session (rule K-21). `session_policies` are the documents
-    passed with the session, None without any.
+    `arn` is the caller's ARN (for a role session the session ARN), a service name, or `anonymous`. `account` is
+    None for services but the application itself, for anonymous callers and federated principals. `role_arn` is the
+    full ARN of the session's role, with its path; `user_arn` is the federating user's. `tags` are the effective
+    principal tags (session tags override, rule S-21). `session` has the condition keys stored in the session (rule
+    K-21). `session_policies` are the documents passed with the session, None without any.
 
     Raises `InvalidInput` for an unknown type, an invalid ARN, and values that are not strings.
     """
@@ -177,6 +180,15 @@ class Principal:
         return cls(PrincipalType.SERVICE, name, None)
 
     @classmethod
+    def application(cls, name: str, account: str, policies: tuple[str, ...], reason: str) -> Principal:
+        """Return the service principal of the application itself, which acts in an account with these policies alone.
+
+        `reason` is the value of its condition key `iam-guard:Reason`.
+        """
+        keys = MappingProxyType({REASON: reason})
+        return cls(PrincipalType.SERVICE, name, account, session=keys, session_policies=policies)
+
+    @classmethod
     def federated(cls, provider: str, *, userid: str, keys: Mapping[str, Given]) -> Principal:
         """Return a principal authenticated by an identity provider (its ARN); `keys` are its condition keys."""
         return cls(PrincipalType.FEDERATED, provider, None, userid=userid, session=MappingProxyType(dict(keys)))
@@ -217,6 +229,11 @@ class Principal:
         """Whether this is a root session of AssumeRoot; true in doubt (rule S-35)."""
         session: object = self.session
         return not isinstance(session, Mapping) or "aws:AssumedRoot" in session
+
+    @property
+    def is_application(self) -> bool:
+        """Whether this is the application itself: the only service that acts in an account and has policies (E-67)."""
+        return self.type is PrincipalType.SERVICE and self.account is not None
 
     @property
     def is_of_tool(self) -> bool:
@@ -319,7 +336,7 @@ def _derived_keys(principal: Principal) -> dict[str, Given]:
         keys.update({"aws:PrincipalAccount": "anonymous", "aws:userid": "anonymous"})
         return keys
     if kind is PrincipalType.SERVICE or kind is PrincipalType.FEDERATED:
-        return keys  # has no account
+        return keys if principal.account is None else {**keys, "aws:PrincipalAccount": principal.account}
     keys["aws:PrincipalAccount"] = principal.account
     keys["aws:PrincipalArn"] = principal.role_arn if kind is PrincipalType.ASSUMED_ROLE else principal.arn
     keys["aws:userid"] = _userid(principal)

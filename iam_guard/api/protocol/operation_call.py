@@ -59,6 +59,8 @@ class OperationCall:
     principal: Principal
     possession: Possession | None = None
     """The proofs of possession of a key that the request has."""
+    requester: Principal | None = None
+    """In whose request the application itself calls."""
     primary: Permission | None = field(default=None, init=False)
     """The permission for the operation itself, as last required."""
     _is_recorded: bool = field(default=False, init=False)
@@ -136,7 +138,7 @@ class OperationCall:
             error=error,
         )
         subject = self.principal if primary is None else primary.principal or self.principal
-        self.guard.trail.record_result(result, self.facts, subject)
+        self.guard.trail.record_result(result, self.facts, subject, caller=self.requester)
 
     def report(self, error: IamGuardError) -> None:
         """Record an error that has no record yet: the call failed before a decision, or after being allowed.

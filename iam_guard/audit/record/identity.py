@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iam_guard.model.arn import account_of
-from iam_guard.model.principal import CredentialKind, Principal, PrincipalType
+from iam_guard.model.principal import REASON, CredentialKind, Principal, PrincipalType
 
 _TYPE = {
     PrincipalType.ROOT: "Root",
@@ -28,7 +28,7 @@ def user_identity(principal: Principal) -> dict[str, object]:
     if principal.type is PrincipalType.ANONYMOUS:
         return {"type": "AWSAccount", "principalId": "", "accountId": "anonymous"}  # as for anonymous S3 requests
     if principal.type is PrincipalType.SERVICE:
-        return {"type": "AWSService", "invokedBy": principal.arn}
+        return present({"type": "AWSService", "invokedBy": principal.arn, "accountId": principal.account})
     if principal.type is PrincipalType.FEDERATED:
         return _saml_user(principal) if ":saml-provider/" in principal.arn else _web_identity(principal)
     identity: dict[str, object] = {
@@ -45,6 +45,11 @@ def user_identity(principal: Principal) -> dict[str, object]:
         if credential.envelope is not None:
             identity["invokedBy"] = f"sealed-principal/{credential.envelope.id}"
     return present(identity)
+
+
+def stated_reason(principal: Principal | None) -> object:
+    """Return why the application itself says that it acts; None for every other caller."""
+    return principal.session.get(REASON) if principal is not None and principal.is_application else None
 
 
 def _web_identity(principal: Principal) -> dict[str, object]:

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from iam_guard.audit.record.condition_values import ListedKeys
-from iam_guard.audit.record.identity import is_of_browser, present, unknown_identity, user_identity
+from iam_guard.audit.record.identity import is_of_browser, present, stated_reason, unknown_identity, user_identity
 from iam_guard.audit.record.redaction import clip, mask
 from iam_guard.errors import AccessDenied, DecisionUnavailable, IamGuardError
 from iam_guard.model.decision import Decision, Outcome, PolicySet, PolicyType, Reason
@@ -117,6 +117,7 @@ def decision_record(
         {
             "outcome": decision.outcome.value,
             "reason": reason_code(decision),
+            "statedReason": stated_reason(request.principal),
             "reasons": [describe_reason(reason) for reason in decision.reasons[:MAX_REASONS]],
             "omittedReasons": len(decision.reasons) - MAX_REASONS if len(decision.reasons) > MAX_REASONS else None,
             "policySet": describe_policy_set(decision.policy_set),
@@ -183,6 +184,7 @@ def error_record(
     members: dict[str, object] = {
         "outcome": Outcome.IMPLICITLY_DENIED.value,
         "reason": "Error",
+        "statedReason": stated_reason(principal),
         "place": error.place,
         "redacted": list(action_facts(action).redacted) or None,
     }

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict, Unpack
 
 from iam_guard.audit.record.call_kinds import kind_of
-from iam_guard.audit.record.identity import present, user_identity
+from iam_guard.audit.record.identity import present, stated_reason, user_identity
 from iam_guard.audit.record.record import Stamp, add_resource, envelope, extension
 from iam_guard.audit.record.redaction import MAX_TEXT, write
 from iam_guard.errors import PolicyError
@@ -66,6 +66,7 @@ def result_record(
             "document": None if document is None else present({"before": document.before, "after": document.after}),
             "epoch": result.epoch,
             "operator": author.get("operator"),
+            "statedReason": stated_reason(principal),
             "caller": None if caller is None else user_identity(caller),
             "redacted": [pointer for pointer in result.masked if _is_there(record, pointer)] or None,
         },

@@ -141,7 +141,7 @@ class OpenDecision:
     def _granted(self, policies: Bundle, action: str, *, is_own: bool) -> Formula:
         principal = self.request.request.principal
         by_resource = self._allows(policies.resource, action)
-        if principal.type in WITHOUT_POLICIES:
+        if principal.type in WITHOUT_POLICIES and not principal.is_application:
             return by_resource  # E-60, E-62
         if not is_own:
             return False if by_resource is False else all_of((by_resource, self._by_caller(policies, action)))  # E-50
