@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iam_guard.api.async_client import async_client as async_client
+    from iam_guard.api.async_client import current_async_client as current_async_client
     from iam_guard.api.authzen.app import authzen_api as authzen_api
     from iam_guard.api.client import client as client
     from iam_guard.api.client import current_client as current_client
@@ -63,12 +65,14 @@ _MODULES = {
     "RouteMap": "web.route_maps.route_map",
     "Service": "web.service",
     "TagRows": "filters.tags",
+    "async_client": "api.async_client",
     "authzen_api": "api.authzen.app",
     "aws_api": "api.protocol.app",
     "client": "api.client",
     "compile_policies": "evaluation.authorizer",
     "csrf_token_endpoint": "web.asgi.csrf_token_endpoint",
     "csrf_token_headers": "web.browser.csrf_tokens",
+    "current_async_client": "api.async_client",
     "current_client": "api.client",
     "current_csrf_token": "web.browser.csrf_tokens",
     "current_decision": "web.call_context",

@@ -12,14 +12,15 @@ transaction of its own, and a decision after it, in this process, sees its chang
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
 from iam_guard.api.application_caller import application_principal, check_account
-from iam_guard.api.call import ApiServer
+from iam_guard.api.call import ApiServer, Verified
 from iam_guard.api.protocol.dispatch import Destination, destination_of
 from iam_guard.api.protocol.error_codes import WireError, wire_error
 from iam_guard.api.protocol.operation_call import OperationCall, server_of
@@ -164,34 +165,58 @@ class InProcessClient:
     meta: Any
     exceptions: Any
 
+    @property
+    def guard(self) -> Guard:
+        """The guard that its calls go to."""
+        return self._iam_guard_caller.guard
+
     def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         """Call an operation. Raises the client's exceptions; each is an `IamGuardError`, too."""
+        call = self.begin(operation_name, api_params)
+        with self.refusing(call):
+            self.check(call)
+            return self.perform(call)
+
+    def begin(self, operation_name: str, api_params: dict[str, Any]) -> OperationCall:
+        """Return the call of an operation. Raises botocore's `ParamValidationError` for the type of a parameter."""
         caller, destination = self._iam_guard_caller.now(), destination_of(self._iam_guard_prefix)
         model = self.meta.service_model.operation_model(operation_name)
         parameters = self._emit_api_params(api_params=api_params, operation_model=model, context={})
         _check_types(parameters, model)
-        call = _operation_call(caller, destination, operation_name, parameters)
-        try:
-            if call.changes:
-                caller.check_change()
-            reject_control_characters(call.parameters)
-            call.validate()
-            result = call.perform()
-        except Exception as failure:
-            error = known_error(failure, caller.facts)
-            call.report(error)
-            refusal = self._failure(error, operation_name, destination, caller.facts)
-            if caller.served is not None and refusal.status != _SERVER_ERROR:
-                caller.served.refusal = refusal  # a framework may turn it into a 500 before the middleware sees it
-            raise refusal from failure
-        operation = call.operation
-        output = {} if operation.output is None else write(operation.output, result.output, _results(destination))
-        return output | {"ResponseMetadata": _metadata(operation.status, caller.facts)}
+        return _operation_call(caller, destination, operation_name, parameters)
 
-    def _failure(self, error: IamGuardError, operation: str, destination: Destination, facts: Call) -> IamGuardError:
+    def check(self, call: OperationCall) -> None:
+        """Raise the error of a call that another site may cause, or whose parameters are invalid."""
+        if call.changes:
+            self._iam_guard_caller.check_change()
+        reject_control_characters(call.parameters)
+        call.validate()
+
+    def perform(self, call: OperationCall, verified: Verified | None = None) -> dict[str, Any]:
+        """Perform a call, and return its answer; in a thread that may wait for the store."""
+        result, operation = call.perform(verified), call.operation
+        results = _results(destination_of(self._iam_guard_prefix))
+        output = {} if operation.output is None else write(operation.output, result.output, results)
+        return output | {"ResponseMetadata": _metadata(operation.status, call.facts)}
+
+    @contextmanager
+    def refusing(self, call: OperationCall) -> Iterator[None]:
+        """Report an error of a call, and raise the client's exception instead."""
+        try:
+            yield
+        except Exception as failure:
+            error, served = known_error(failure, call.facts), self._iam_guard_caller.served
+            call.report(error)
+            refusal = self._failure(error, call)
+            if served is not None and refusal.status != _SERVER_ERROR:
+                served.refusal = refusal  # a framework may turn it into a 500 before the middleware sees it
+            raise refusal from failure
+
+    def _failure(self, error: IamGuardError, call: OperationCall) -> IamGuardError:
         """Return the exception of the client for an error, which is an `IamGuardError`, too."""
-        wire = wire_error(error, destination.codec.api)
-        is_query = destination.codec.api.protocol == "query"
+        api, facts = destination_of(self._iam_guard_prefix).codec.api, call.facts
+        wire = wire_error(error, api)
+        is_query = api.protocol == "query"
         members = {} if wire.shape is None or is_query else wire.shape.members
         side = {"Type": wire.fault.capitalize()} if is_query else {}
         response = {
@@ -200,7 +225,7 @@ class InProcessClient:
             **wire.body(facts.request_id),
             **({"message": wire.message} if "message" in members else {}),
         }
-        plain = self.exceptions.from_code(wire.code)(response, operation)
+        plain = self.exceptions.from_code(wire.code)(response, call.operation.name)
         of_client: Any = type(plain)
         of_guard: Any = type(error)
         made: IamGuardError = _failure_class(of_client, of_guard)(plain, error)

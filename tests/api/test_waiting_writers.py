@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
 from botocore.exceptions import ClientError
 
-from iam_guard.api.protocol.app import WRITERS, aws_api
+from iam_guard.api.protocol.api_workers import WRITERS, ApiWorkers
+from iam_guard.api.protocol.app import aws_api
 from iam_guard.errors import StoreUnavailable
 from iam_guard.factory import guard_on
 from iam_guard.settings import Settings
@@ -64,7 +67,7 @@ def refusal_of(client: Client, name: str) -> tuple[str, float]:
 def test_blocked_writers_fail_and_readers_do_not_wait(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten writers get an error; readers are served; afterwards all works as before."""
     monkeypatch.setattr("iam_guard.store.database.engine.BUSY_SECONDS", 1.0)
-    monkeypatch.setattr("iam_guard.api.protocol.app.MAX_WRITER_WAIT", 1.0)
+    monkeypatch.setattr("iam_guard.api.protocol.api_workers.MAX_WRITER_WAIT", 1.0)
     with api_on(database) as client, ThreadPoolExecutor(10) as threads:
         client.get_user(UserName="admin")
         engine = store_engine(database)
@@ -117,20 +120,21 @@ def test_writer_slot_wait_counts_towards_the_lock_wait(tmp_path: Path, monkeypat
 
 
 def test_writer_slot_wait_is_passed_to_the_store() -> None:
-    with closing(init_store("sqlite://", Settings(sealing_keys=(SEALING_KEY,)))) as store:
-        api = aws_api(guard_on(store, Settings(sealing_keys=(SEALING_KEY,))))
+    call: Any = SimpleNamespace(parameters={}, changes=True)
 
-        async def run() -> list[float]:
-            found = []
+    def wait(_: object) -> float:
+        time.sleep(0.05)
+        return waited()
 
-            async def call() -> None:
-                found.append(await api._in_writer(lambda: time.sleep(0.05) or waited()))
+    async def run() -> list[float]:
+        workers, found = ApiWorkers(), list[float]()
 
-            async with anyio.create_task_group() as calls:
-                for _ in range(WRITERS + 1):
-                    calls.start_soon(call)
-            return sorted(found)
+        async def perform() -> None:
+            found.append(await workers.run_call(call, wait))
 
-        longest = anyio.run(run)[-1]
-        api.guard.close()
-    assert longest >= 0.05
+        async with anyio.create_task_group() as calls:
+            for _ in range(WRITERS + 1):
+                calls.start_soon(perform)
+        return sorted(found)
+
+    assert anyio.run(run)[-1] >= 0.05

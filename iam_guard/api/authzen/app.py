@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.api.authzen.entities import Document
@@ -51,6 +53,8 @@ MAX_DOCUMENT: Final = 2 * 1024 * 1024
 MAX_REQUEST_ID: Final = 256
 METADATA: Final = "/.well-known/authzen-configuration"
 _HOSTS_WITHOUT_TLS: Final = ("localhost", "127.0.0.1", "::1")
+
+T = TypeVar("T")
 
 _Answer: TypeAlias = Callable[[AuthzenCaller, Document], dict[str, Any]]
 
@@ -90,6 +94,14 @@ class AuthzenApi(OwnApp):
                 "search_resource_endpoint", SEARCH_RESOURCES, searches.resources
             )
         self._metadata = _metadata(url, self._endpoints) if url else None
+        self._limiters: dict[int, anyio.CapacityLimiter] = {}
+
+    async def _in_worker(self, work: Callable[..., T], *arguments: object, workers: int = WORKERS) -> T:
+        """Run a function in one of a number of threads."""
+        limiter = self._limiters.get(workers)
+        if limiter is None:
+            limiter = self._limiters[workers] = anyio.CapacityLimiter(workers)  # belongs to the running event loop
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = []
@@ -150,10 +162,10 @@ class AuthzenApi(OwnApp):
     async def _answered(self, endpoint: _Endpoint, caller: AuthzenCaller, scope: Scope, body: BufferedBody) -> bytes:
         """Parse and answer a request, in worker threads."""
         is_long = body.size > MAX_PARSED_INLINE
-        document = await self.in_worker(_parsed, scope, body) if is_long else _parsed(scope, body)
+        document = await self._in_worker(_parsed, scope, body) if is_long else _parsed(scope, body)
         is_batch = endpoint.action != EVALUATE or _is_batch(document)
         workers = BATCH_WORKERS if is_batch else WORKERS
-        return await self.in_worker(_answer, endpoint, caller, document, workers=workers)
+        return await self._in_worker(_answer, endpoint, caller, document, workers=workers)
 
     def _record(self, error: IamGuardError, facts: Call, caller: AuthzenCaller | None) -> None:
         """Record an error of an authenticated caller that has no record yet, and log one of the server."""

@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import logging
 import re
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Final
 
-import anyio
-import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
-from iam_guard.api.call import ApiServer, Input, Verified
+from iam_guard.api.call import ApiServer, Verified
+from iam_guard.api.protocol.api_workers import workers_of
 from iam_guard.api.protocol.dispatch import DEFAULT, Destination, destination, destination_of
 from iam_guard.api.protocol.issuer_endpoints import issuer_document, issuer_response
 from iam_guard.api.protocol.messages import WireRequest, WireResponse
 from iam_guard.api.protocol.operation_call import OperationCall, server_of
-from iam_guard.api.protocol.own_app import MAX_PARSED_INLINE, OwnApp, T, known_error, log_failure
+from iam_guard.api.protocol.own_app import MAX_PARSED_INLINE, OwnApp, known_error, log_failure
 from iam_guard.api.protocol.protocol_errors import ValidationFailure
 from iam_guard.api.protocol.validation import reject_control_characters
 from iam_guard.audit.record.redaction import loggable
 from iam_guard.authn.credential import claimed_credential, extract
 from iam_guard.authn.http_request import HttpRequest
-from iam_guard.authn.people.passwords.failed_attempts import network_of
 from iam_guard.authn.presented_credentials import AnyCredential, SigV4Credential, claim_of
 from iam_guard.authn.signatures.payload_hash import stated_payload
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
@@ -41,27 +37,18 @@ from iam_guard.errors import (
     CredentialError,
     IamGuardError,
     MissingAuthenticationToken,
-    StoreUnavailable,
 )
 from iam_guard.guard.guard import Guard
-from iam_guard.model.arn import account_of
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Call
-from iam_guard.store.database.time_limits import queued_for
 from iam_guard.web.asgi.body import BufferedBody
 from iam_guard.web.asgi.bridge import read_signed_body
 from iam_guard.web.body_budget import MAX_UNVERIFIED, check_content_length
 from iam_guard.web.body_verification import too_large
 from iam_guard.web.request_credentials import principal_lookup
-from iam_guard.web.shared_workers import in_provider_worker, in_saml_worker
 
 _log = logging.getLogger("iam_guard.api")
 
-WRITERS: Final = 4
-"""Calls in worker threads that may write. Writers wait for each other and for other processes; the remaining threads
-serve calls that only read."""
-MAX_WRITER_WAIT: Final = 5.0
-"""Seconds that a call waits for a writer slot; they count towards its wait for the store's write lock."""
 MAX_ANONYMOUS_FIELDS: Final = 100
 """Form fields of a call without credentials; the existing operations have far fewer."""
 MAX_ASSERTION_BODY: Final = 384 * 1024
@@ -83,7 +70,6 @@ class AwsApi(OwnApp):
     def __init__(self, guard: Guard) -> None:
         super().__init__(guard)
         self._assertions = AssertionVerifier(guard.settings)
-        self._writers: anyio.Semaphore | None = None
 
     @cached_property
     def server(self) -> ApiServer:
@@ -103,7 +89,7 @@ class AwsApi(OwnApp):
         document = issuer_document(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
         try:
             if document is not None:
-                return await self.in_worker(issuer_response, self.guard, *document)
+                return await workers_of(self.guard).run(issuer_response, self.guard, *document)
             return await self._answer(call, scope, receive)
         except Exception as failure:  # noqa: BLE001  clients get an internal failure without details
             error = known_error(failure, facts)
@@ -117,27 +103,10 @@ class AwsApi(OwnApp):
         request = self._connection.request(scope)
         principal, body = await self._authenticate(call, request, receive)
         if body.size + len(request.query_string) > MAX_PARSED_INLINE:
-            parsed = await self.in_worker(call.parse, request, body, principal)
+            parsed = await workers_of(self.guard).run(call.parse, request, body, principal)
         else:
             parsed = call.parse(request, body, principal)
-        in_verifier = _verifier_of(parsed.parameters, call.facts)
-        verified = await in_verifier(parsed.verify) if in_verifier is not None else None
-        return await (self._in_writer if parsed.changes else self.in_worker)(call.respond, parsed, verified)
-
-    async def _in_writer(self, work: Callable[..., T], *arguments: object) -> T:
-        """Run a call that may write, in a writer slot. Raises `StoreUnavailable` if none becomes free in time."""
-        if self._writers is None:
-            self._writers = anyio.Semaphore(WRITERS)
-        since = time.monotonic()
-        try:
-            with anyio.fail_after(MAX_WRITER_WAIT):
-                await self._writers.acquire()
-        except TimeoutError:
-            raise StoreUnavailable("too many writes are waiting for the store") from None
-        try:
-            return await self.in_worker(_after_waiting, time.monotonic() - since, work, *arguments)
-        finally:
-            self._writers.release()
+        return await workers_of(self.guard).run_call(parsed, partial(call.respond, parsed))
 
     async def _authenticate(
         self, call: _ApiCall, request: HttpRequest, receive: Receive
@@ -249,17 +218,3 @@ class _ApiCall:
         log_failure(error, loggable(self.action))
         if not self.is_audited:
             self.guard.trail.record_error(error, self.facts, action=self.action, resource="*", principal=self.principal)
-
-
-def _after_waiting(seconds: float, work: Callable[..., T], *arguments: object) -> T:
-    with queued_for(seconds):
-        return work(*arguments)
-
-
-def _verifier_of(parameters: Input, facts: Call) -> Callable[..., Awaitable[Verified | None]] | None:
-    """Return how to run the verification of an identity provider's statement, apart from other calls; None without."""
-    if "SAMLAssertion" in parameters:
-        return partial(in_saml_worker, network_of(facts.source_ip))
-    if "WebIdentityToken" in parameters:
-        return partial(in_provider_worker, account_of(parameters.get("RoleArn", "")) or "")
-    return None

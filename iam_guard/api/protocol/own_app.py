@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Final, TypeVar
 
 import anyio
@@ -36,7 +35,6 @@ class OwnApp(ABC):
         setattr(self, MARK, OWN_GUARD)
         self.guard = guard
         self._connection = Connection(guard.settings)
-        self._limiters: dict[int, anyio.CapacityLimiter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
@@ -55,13 +53,6 @@ class OwnApp(ABC):
     @abstractmethod
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-
-    async def in_worker(self, work: Callable[..., T], *arguments: object, workers: int = WORKERS) -> T:
-        """Run a function in one of a number of threads."""
-        limiter = self._limiters.get(workers)
-        if limiter is None:
-            limiter = self._limiters[workers] = anyio.CapacityLimiter(workers)  # belongs to the running event loop
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
 
 
 def known_error(error: Exception, facts: Call) -> IamGuardError:
