@@ -1,4 +1,4 @@
-"""Write the reference pages that are generated from the tables of the code.
+"""Write the reference pages and the types of clients that are generated from the tables of the code.
 
 `python docs/generate.py` writes them, `--check` only compares and fails when one is out of date. One function per page;
 `PAGES` is the list.
@@ -32,6 +32,7 @@ from iam_guard.policy.finding_codes import Level
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # run as a script, and loaded by the tests
 from api_support import api_support_page
+from client_types import client_pages
 from commands import command_line_page
 from operations import operation_rows
 from page import page, table
@@ -312,6 +313,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/service-features.md": service_features_page,
     "reference/lint-codes.md": lint_codes_page,
     **{f"../iam_guard/analysis/reference/{name}.json": partial(_reference_json, name) for name in OWN_REFERENCES},
+    **client_pages(),
     "reference/root-user.md": root_user_page,
     "explanation/layers.svg": layers_picture,
 }

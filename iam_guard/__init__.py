@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iam_guard.api.async_client import async_client as async_client
-    from iam_guard.api.async_client import current_async_client as current_async_client
     from iam_guard.api.authzen.app import authzen_api as authzen_api
-    from iam_guard.api.client import client as client
-    from iam_guard.api.client import current_client as current_client
     from iam_guard.api.protocol.app import aws_api as aws_api
+    from iam_guard.clients import async_client as async_client
+    from iam_guard.clients import client as client
+    from iam_guard.clients import current_async_client as current_async_client
+    from iam_guard.clients import current_client as current_client
     from iam_guard.errors import AccessDenied as AccessDenied
     from iam_guard.errors import IamGuardError as IamGuardError
     from iam_guard.errors import NotFilterable as NotFilterable
