@@ -4,8 +4,7 @@ Each operation has its own pair of servers, whose account has 100 users and the 
 is `iam-guard serve` with default settings, one process on an SQLite file; an attached policy of the caller allows the
 call, so it is authenticated and decided. moto keeps all data in memory, and does not authenticate or authorize. The
 requests are created and signed before the measurement, and sent by a separate process. A rate is the median of the
-rounds, its ratio the median of theirs; CPU time and latencies are of all rounds together. One row compares a client of
-the process with boto3 over HTTP.
+rounds, its ratio the median of theirs; CPU time and latencies are of all rounds together.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
@@ -24,13 +22,10 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, NamedTuple
 
-import boto3
-
 from benchmarks.aws_requests import Ask, signed_requests
 from benchmarks.row import Row, Skipped
 from benchmarks.servers import IAM_GUARD, ROOT, Server, running
 from benchmarks.world import ACCOUNT
-from iam_guard import Principal, client, open_guard
 
 OURS, PEER = "iam_guard", "moto"
 USERS = 100
@@ -97,7 +92,7 @@ MEASURED = (
     ),
 )
 
-_SEED = f"""
+SEED = f"""
 version: 1
 accounts:
   - id: "{ACCOUNT}"
@@ -128,14 +123,13 @@ def measure() -> Iterator[Row]:
     if find_spec("flask") is None:
         raise Skipped("moto's server needs flask")
     yield from _starts()
-    yield _in_process()
     for measured in MEASURED:
         yield from _rows(measured)
 
 
 def _starts() -> Iterator[Row]:
     """Measure from the start of the process to its first response, ours with an empty store in memory."""
-    ways = {OURS: lambda: _ours("--store", "sqlite://"), PEER: _motos}
+    ways = {OURS: lambda: served("--store", "sqlite://"), PEER: _motos}
     rounds = [{name: _seconds_to_start(run) for name, run in ways.items()} for _ in range(STARTS)]
     ours, theirs = (median(each[name] for each in rounds) for name in (OURS, PEER))
     yield Row("start of the server, until its first answer", ours, "s", ours / theirs, PEER)
@@ -146,7 +140,7 @@ def _seconds_to_start(run: Callable[[], AbstractContextManager[Server]]) -> floa
         return server.seconds_to_start
 
 
-def _ours(*options: str) -> AbstractContextManager[Server]:
+def served(*options: str) -> AbstractContextManager[Server]:
     return running([*IAM_GUARD, "serve", "--port", "PORT", *options])
 
 
@@ -159,8 +153,8 @@ def _motos() -> AbstractContextManager[Server]:
 def _rows(measured: Measured) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         seed = Path(folder, "seed.yaml")
-        seed.write_text(_SEED, encoding="utf-8")
-        ways = {OURS: _ours("--store", f"sqlite:///{folder}/iam.db", "--seed", str(seed)), PEER: _motos()}
+        seed.write_text(SEED, encoding="utf-8")
+        ways = {OURS: served("--store", f"sqlite:///{folder}/iam.db", "--seed", str(seed)), PEER: _motos()}
         servers = {name: stack.enter_context(run) for name, run in ways.items()}
         for server in servers.values():
             _send(server, list(signed_requests(_PEOPLE + measured.before, server.host, KEY)), 1)
@@ -175,27 +169,6 @@ def _rows(measured: Measured) -> Iterator[Row]:
             ]
             ours, theirs = ([each[name] for each in rounds] for name in (OURS, PEER))
             yield from _compared(f"{measured.operation}, {connections} at a time", ours, theirs)
-
-
-def _in_process() -> Row:
-    """Measure a client of the process and boto3's over HTTP, each with the same store, alternating."""
-    with tempfile.TemporaryDirectory() as folder:
-        seed, url = Path(folder, "seed.yaml"), f"sqlite:///{folder}/iam.db"
-        seed.write_text(_SEED, encoding="utf-8")
-        with _ours("--store", url, "--seed", str(seed)) as server, closing(open_guard(url)) as guard:
-            keys = dict(zip(("aws_access_key_id", "aws_secret_access_key"), KEY, strict=True))
-            over_http = boto3.client("iam", region_name="us-east-1", endpoint_url=f"http://{server.host}", **keys)
-            in_process = client(guard, "iam", Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ada"))
-            rounds = [[_seconds_to_get(asked) for asked in (in_process, over_http)] for _ in range(ROUNDS)]
-    ours, ratio = median(ours for ours, _ in rounds), median(ours / theirs for ours, theirs in rounds)
-    return Row("GetUser by a client of the process", ours * 1e6, "µs", ratio, "boto3 over HTTP")
-
-
-def _seconds_to_get(asked: Any) -> float:
-    begun = time.perf_counter()
-    for _ in range(_READS):
-        asked.get_user(UserName="ada")
-    return (time.perf_counter() - begun) / _READS
 
 
 def _requests(measured: Measured, server: Server) -> Iterator[bytes]:

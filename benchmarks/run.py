@@ -36,6 +36,7 @@ BENCHMARKS = {
     "control_plane": "requests a second of the IAM API, beside moto's server",
     "decision": "microseconds of one small warm decision",
     "guarded": "microseconds that the whole guard adds to a request",
+    "in_process": "microseconds of a call by a client in the process, beside boto3 over HTTP",
     "latency": "microseconds that a guard adds to a request under uvicorn, one client",
     "lists": "milliseconds of a page of the rows that a caller may see (needs PostgreSQL, and Cerbos for its rows)",
     "load": "seconds and MiB to load policies",

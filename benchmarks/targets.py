@@ -96,7 +96,7 @@ TARGETS = (
     Target("variety", f"{_ADDED}* documents in turn, *", 1.3, peer="one document"),
     Target("variety", "added to `Guard.decide`: *", 10.0),
     Target("control_plane", "start of the server, *", 1.0),
-    Target("control_plane", "GetUser by a client of the process", 0.33, peer="boto3 over HTTP"),
+    Target("in_process", "GetUser *", 0.33, peer="boto3 over HTTP"),
     Target("control_plane", "GetUser, *: requests a second", 800.0, at_least=True),
     Target("control_plane", "CreateUser, *: requests a second", 150.0, at_least=True),
     Target("control_plane", "*: requests a second", 1.0, peer="moto", at_least=True),
