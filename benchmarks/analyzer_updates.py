@@ -21,7 +21,7 @@ from iam_guard.api.operation import OperationRequest, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.schema import accounts, resources
 from iam_guard.store.sql_store import SqlStore
@@ -69,7 +69,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 def measured(url: str, count: int) -> tuple[float, float, list[float]]:
     """Return the seconds of the first reading, of one without a change, and of those after one change each."""
-    with closing(init_store(url, Settings())) as store:
+    with closing(create_store(url, Settings())) as store:
         fill(store, count)
         cached, policies = CachedStore(store, Settings()), ResourcePolicies(store)
 

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from benchmarks.world import ACCOUNT, ARN, CLASS, NETWORK, documents, few
 from iam_guard import GuardMiddleware, Resource, Service, open_guard
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.guard.guard import Guard
 
 CLIENT, CLIENTS = "127.0.0.1", "127.0.0.0/8"
@@ -126,4 +126,4 @@ def signed(
 
 def with_api_key(host: str) -> dict[str, str]:
     """Return the headers of a request with an API key."""
-    return {"host": host, "x-api-key": format_key(*API_KEY)}
+    return {"host": host, "x-api-key": format_api_key(*API_KEY)}

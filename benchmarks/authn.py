@@ -76,7 +76,7 @@ def measure() -> Iterator[Row]:
         yield from _rows(f"SigV4, {name}", sent, _verifying(signed), _verifying_minimally(signed))
         yield from _rows(f"SigV4, {name}, {FIRST}", sent, _verifying(signed, CallerCache(0)))
     yield from _rows("SigV4, refused", PLAIN, _refusing(replace(_signed(PLAIN), path=b"/documents/43")))
-    key = b"Bearer " + api_key.format_key(API_KEY.id, API_SECRET).encode()
+    key = b"Bearer " + api_key.format_api_key(API_KEY.id, API_SECRET).encode()
     yield from _rows("API key", PLAIN, _verifying(replace(PLAIN, headers=(*FROM_CLIENT, (b"authorization", key)))))
     yield from token_rows()
 

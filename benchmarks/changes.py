@@ -32,7 +32,7 @@ from benchmarks.changes_child import (
 )
 from benchmarks.row import Row, Skipped
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from tests.store.bulk_rows import fill
 from tests.store.databases import SEALING_KEY, find_server
 
@@ -121,7 +121,7 @@ def measure() -> Iterator[Row]:
 
 
 def _rows(database: str, url: str) -> Iterator[Row]:
-    store = init_store(url, Settings(sealing_keys=(SEALING_KEY,)))
+    store = create_store(url, Settings(sealing_keys=(SEALING_KEY,)))
     fill(store, USERS)
     store.close()
     is_notified = store.is_remote

@@ -19,7 +19,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from tests.store.bulk_rows import fill, resource_arn, user_arn
 from tests.store.databases import SEALING_KEY, Server, find_server
 
@@ -62,7 +62,7 @@ def _row(database: str, many: str, few: str) -> Row:
 @contextmanager
 def _cold(url: str, users: int) -> Iterator[Call]:
     settings = Settings(sealing_keys=(SEALING_KEY,), cache_size=1)
-    store = init_store(url, settings)
+    store = create_store(url, settings)
     fill(store, users)
     turn = 0
     guard = Guard(CachedStore(store, settings, clock=lambda: turn * settings.epoch_poll), Trail(None), settings)

@@ -16,7 +16,7 @@ from typing import Any
 from iam_guard.analysis.escalation.escalation_path import ADMINISTRATOR
 from iam_guard.analysis.escalation.escalation_search import escalation_paths
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACCOUNT = "111122223333"
@@ -81,7 +81,7 @@ def measure(principals: int) -> tuple[float, int, int]:
         "users": [user(number) for number in range(half)],
         "roles": [role(number, choose) for number in range(principals - half)],
     }
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     try:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": [account]})))
         start = time.process_time()

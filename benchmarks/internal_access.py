@@ -21,7 +21,7 @@ from typing import Any
 
 from iam_guard.analysis.findings.internal_access import InternalAccess
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import (
     accounts,
     attachments,
@@ -171,7 +171,7 @@ def add_role(records: Any, account: str, number: int, *, is_open: bool) -> None:
 
 def measure(count: int, roles: int, resource_count: int, *, is_open: bool) -> None:
     """Print the time to read the principals, and the times of one resource of each kind, in milliseconds."""
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     arns = fill(store, count, roles, resource_count, is_open=is_open)
     start = time.process_time()
     access = InternalAccess(store)

@@ -23,13 +23,13 @@ from iam_guard.authn.federation.role_session import TrustQuestion
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import TokenCredential
 from iam_guard.authn.tokens.token_verifier import TokenVerifier
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call as RequestCall
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ISSUER = "https://token.actions.githubusercontent.com"
@@ -92,9 +92,9 @@ def token_rows() -> Iterator[Row]:
         f"{ISSUER}/keys": json.dumps({"keys": [key.as_dict(private=False)]}),
     }
     settings = Settings(oidc_roles=(f"{ISSUER} sub=repo:acme/docs:* {ROLE}",), epoch_poll=3600.0)
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(json.dumps(SEED)))
-    guard, cached = guard_on(store, settings), CachedStore(store, settings)
+    guard, cached = guard_with_store(store, settings), CachedStore(store, settings)
     tokens = TokenVerifier(settings, lambda url, issuer: published[url].encode())
 
     def decide(principal: Principal, asked: TrustQuestion) -> Decision:

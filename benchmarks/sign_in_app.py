@@ -20,11 +20,11 @@ from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 
@@ -56,11 +56,11 @@ def guard_of(names: Iterable[str], **settings: object) -> Guard:
     content = seed()
     content["accounts"][0] |= {"name": ALIAS, "alias": ALIAS}
     content["accounts"][0]["users"] += [{"name": name} for name in names]
-    store = init_store(f"sqlite:///{folder.name}/iam.db", Settings())
+    store = create_store(f"sqlite:///{folder.name}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(content)))
     audit = {"audit": f"{folder.name}/trail/", "audit_key_file": os.fspath(key_file), "audit_queue_size": 1_000_000}
     options = Settings(trusted_proxies=(CLIENTS,), **(audit | settings))  # type: ignore[arg-type]
-    return guard_on(store, options, services=[docs])
+    return guard_with_store(store, options, services=[docs])
 
 
 def store_passwords(guard: Guard, names: Iterable[str], changed: int = 0) -> None:

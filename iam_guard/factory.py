@@ -22,11 +22,11 @@ from iam_guard.model.catalogue import application_name
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.request import ResourceLoader
 from iam_guard.policy.parser import parse
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.pseudonym_salts import CachedSalts, is_writable
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import store_file
-from iam_guard.store.open_store import open_candidate, open_store
+from iam_guard.store.open_store import open_candidate_store, open_store
 from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import SourceStore
 from iam_guard.web.service import Service
@@ -55,14 +55,14 @@ def open_guard(
     Raises `ConfigurationError` for an invalid setting and for a missing store, `SeedError` for an invalid seed file,
     `StoreUnavailable` if the database cannot be reached.
     """
-    loaded, location, services = load(settings), os.fspath(store), _checked(services)
+    loaded, location, services = load_settings(settings), os.fspath(store), _checked(services)
     with ExitStack() as cleanup:
         opened = open_store(location, loaded, create=create)
         cleanup.callback(opened.close)
-        candidate = None if shadow is None else open_candidate(os.fspath(shadow), opened, loaded)
+        candidate = None if shadow is None else open_candidate_store(os.fspath(shadow), opened, loaded)
         if candidate is not None:
             cleanup.callback(candidate.close)
-        guard = guard_on(
+        guard = guard_with_store(
             opened,
             loaded,
             services=services,
@@ -74,7 +74,7 @@ def open_guard(
     return guard
 
 
-def guard_on(
+def guard_with_store(
     opened: SourceStore,
     settings: Settings,
     *,

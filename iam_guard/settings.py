@@ -294,7 +294,7 @@ OTHER_VARIABLES: Final = {
 """Environment variables that begin as those of the settings do: name or pattern -> meaning."""
 
 
-def load(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+def load_settings(arguments: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings. Raises `ConfigurationError` for an unknown name or an invalid value.
 
     An unknown name may be an argument, or a variable that begins with `IAM_GUARD_` and is not in `OTHER_VARIABLES`.

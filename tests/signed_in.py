@@ -23,9 +23,9 @@ from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession, BrowserSessions
 from iam_guard.authn.people.verified_steps import VerifiedStep, password_evidence
 from iam_guard.authn.tokens.session_cookie import COOKIE, csrf_token
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import browser_sessions, inline_policies, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 
@@ -212,7 +212,9 @@ class SignedIn:
 @contextmanager
 def signed_in(folder: Path, **settings: Any) -> Iterator[SignedIn]:
     """Open a guard in a folder, on which the user is signed in."""
-    store = init_store(f"sqlite:///{folder}/iam.db", Settings())
+    store = create_store(f"sqlite:///{folder}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
-    with closing(guard_on(store, Settings(audit=f"{folder}/audit.jsonl", **settings), services=[docs])) as guard:
+    with closing(
+        guard_with_store(store, Settings(audit=f"{folder}/audit.jsonl", **settings), services=[docs])
+    ) as guard:
         yield SignedIn(guard, folder)

@@ -33,7 +33,7 @@ from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, PASSWORD, REQUE
 from rich.console import Console
 from rich.table import Table
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 
 HERE = Path(__file__).resolve().parent
 REGION = "us-east-1"
@@ -164,7 +164,7 @@ def sign(request: AWSRequest, credentials: Credentials, step: Step) -> None:
 
 def records_of(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the audit file back; the last record of a request is the one that refused or allowed it."""
-    return {record["requestID"]: record for record in read(folder / "audit.jsonl")}
+    return {record["requestID"]: record for record in read_records(folder / "audit.jsonl")}
 
 
 def report(console: Console, answers: list[tuple[Step, Answer]], records: dict[str, dict[str, Any]]) -> int:

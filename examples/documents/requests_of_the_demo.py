@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ ASSUMED = {"rita as auditor": ("rita", "arn:aws:iam::111122223333:role/auditor")
 SUBJECTS = {"pipeline of docs": "repo:acme/docs:main", "pipeline of others": "repo:acme/others:main"}
 """Caller -> the subject of the token of the OIDC provider."""
 PASSWORD = "three blue plans and a roadmap"
-API_KEYS = {"robot": format_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
+API_KEYS = {"robot": format_api_key("ROBOT1", "robotexamplesecret0123456789abcdefghijklmnop")}
 
 BLUE, RED = {"team": "blue"}, {"team": "red"}
 SHARE = {

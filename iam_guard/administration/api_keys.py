@@ -165,7 +165,7 @@ class ApiKeys:
     def _insert(
         self, records: Records, owner: str, *, expires: int | None, session_policy: str | None, replaces: str | None
     ) -> NewApiKey:
-        key = api_key.generate(secrets.token_bytes)
+        key = api_key.generate_api_key(secrets.token_bytes)
         records.insert(
             api_keys,
             id=key.id,

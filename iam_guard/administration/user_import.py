@@ -214,7 +214,7 @@ class UserImport:
     def _create(self, users: Sequence[UserRow], rows: Mapping[int, object]) -> list[UserRow]:
         """Create users in one transaction; return those that another process has created meanwhile."""
         self._change_recorder.prepare()
-        drafts = {user.line: api_key.generate(secrets.token_bytes) for user in users if user.needs_key}
+        drafts = {user.line: api_key.generate_api_key(secrets.token_bytes) for user in users if user.needs_key}
         now = int(self._clock().timestamp())
         with self._store.write_transaction() as records:
             _require_active(records, self._account)

@@ -41,14 +41,14 @@ class NewApiKey:
     digest: bytes = field(repr=False)
 
 
-def generate(random_bytes: Callable[[int], bytes], id: str | None = None) -> NewApiKey:
+def generate_api_key(random_bytes: Callable[[int], bytes], id: str | None = None) -> NewApiKey:
     """Generate a key; `random_bytes` is usually `secrets.token_bytes`, `id` is random by default."""
     id = base64.b32encode(random_bytes(10)).decode("ascii") if id is None else id
     secret = _base62(int.from_bytes(random_bytes(_SECRET_BYTES)), _SECRET_DIGITS)
-    return NewApiKey(id, format_key(id, secret), digest_of(secret))
+    return NewApiKey(id, format_api_key(id, secret), digest_of(secret))
 
 
-def format_key(id: str, secret: str) -> str:
+def format_api_key(id: str, secret: str) -> str:
     """Return the text of a key. Raises `InvalidInput` for an invalid id or secret."""
     if _ID.fullmatch(id) is None:
         raise InvalidInput("expected an API key id of 4 to 32 letters and digits", place="id")

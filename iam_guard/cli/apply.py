@@ -11,7 +11,7 @@ from iam_guard.cli.kit.change_recording import recording_changes, seed_applied
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import check_store, open_database
 from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.seed import apply_seed, load_seed
@@ -25,7 +25,7 @@ from iam_guard.store.seed import apply_seed, load_seed
 @relaxed_gc()
 def command(file: Path, prune: bool, store: str) -> Answer:
     """Apply a seed FILE, so that the store contains what it declares. An invalid file changes nothing."""
-    settings = load()
+    settings = load_settings()
     check_store(store, settings)  # reading a seed may take minutes, so the store is checked first
     is_quiet = settings.audit == "-"  # the audit record is written to standard error
     with progress("applying", is_quiet=is_quiet), recording_changes(store, settings) as change_recorder:

@@ -10,9 +10,9 @@ import click
 from iam_guard.audit.verify.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.location import database_file
-from iam_guard.store.open_store import init_store, move_to_own_schema
+from iam_guard.store.open_store import create_store, move_to_own_schema
 from iam_guard.store.sealing import default_key_file
 
 
@@ -24,14 +24,14 @@ from iam_guard.store.sealing import default_key_file
 @answering
 def command(move_to_schema: bool, store: str) -> Answer:
     """Create the store, the key that encrypts its secrets, and the key that signs the audit trail."""
-    settings, key_file = load(), default_key_file(store)
-    had_key = key_file is None or os.path.exists(key_file)  # no error for an impossible name: `init_store` reports it
+    settings, key_file = load_settings(), default_key_file(store)
+    had_key = key_file is None or os.path.exists(key_file)  # no error for an impossible name: `create_store` reports it
     lines = []
     if move_to_schema:
         former = move_to_own_schema(store, settings)
         moved = "is in" if former is None else f"was moved from the schema `{former}` to"
         lines.append(f"the store {moved} the schema `{settings.postgresql_schema}`")
-    with progress("creating"), closing(init_store(store, settings)) as opened:
+    with progress("creating"), closing(create_store(store, settings)) as opened:
         lines.append(f"the store is ready at epoch {opened.epoch()}")
     if key_file is not None and not had_key and os.path.exists(key_file):
         lines.append(f"its secrets are encrypted with the key in {key_file}: back it up")

@@ -24,7 +24,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.finding_codes import Level
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 
 STDIN = Path("-")
 STDIN_NAME = "stdin"
@@ -91,7 +91,7 @@ def command(
         joined_references(catalogues, reference_files),
         least=_LEVELS[min_severity],
         ignored=[_ignored(text) for text in ignore],
-        partition=load().partition,
+        partition=load_settings().partition,
         rules=[] if lists is None else [lists],
         fixes=form != "github",
     )

@@ -11,7 +11,7 @@ from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
 from iam_guard.model.result import CallResult
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.database.time_limits import paced
 from iam_guard.store.open_store import accept_sealing_keys
 from iam_guard.store.sealed_values import ResealedBatch, resealed_batches
@@ -29,7 +29,7 @@ def command(are_lost: bool, store: str) -> Answer:
     """
     total = ResealedBatch()
     if are_lost:
-        accept_sealing_keys(store, load())
+        accept_sealing_keys(store, load_settings())
     with recorded_store(store) as (opened, change_recorder):
         change_recorder.prepare()
         with progress("resealing", unit="secrets") as advance:

@@ -26,14 +26,14 @@ from iam_guard.cli.kit.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.kit.commands import ACCOUNT_ID, STORE
 from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.errors import ConfigurationError
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.first_account import FirstAccount, check_first_account, create_first_account
 from iam_guard.store.location import is_in_memory, is_seed_file, store_file
-from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.open_store import create_store, open_store
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service
@@ -113,10 +113,12 @@ def command(
     if is_seed_file(store) and (seed is not None or first is not None):
         raise ConfigurationError("a store that follows a seed file can only be changed through the file", place="store")
     with _bound(host, port) as listener:
-        settings = _with_issuer(load({"saml_recipients": saml_recipients} if saml_recipients else None), listener)
+        settings = _with_issuer(
+            load_settings({"saml_recipients": saml_recipients} if saml_recipients else None), listener
+        )
         is_filled = seed is not None or first is not None
-        opened = init_store(store, settings) if is_filled else open_store(store, settings)
-        guard = guard_on(opened, settings, services=declared, database=store_file(store))
+        opened = create_store(store, settings) if is_filled else open_store(store, settings)
+        guard = guard_with_store(opened, settings, services=declared, database=store_file(store))
         api, snapshot = aws_api(guard), None
         try:
             if isinstance(opened, SqlStore):

@@ -17,7 +17,7 @@ from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 _MAX_ACTIONS = 12
@@ -47,7 +47,7 @@ def command(
 
     Exit code 1 if it can do nothing.
     """
-    settings, references = load(), known_references(app, reference_files)
+    settings, references = load_settings(), known_references(app, reference_files)
     with progress("searching"), closing(open_store(store, settings)) as opened:
         found = what_can(
             *(opened, principal),

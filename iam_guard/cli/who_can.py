@@ -17,7 +17,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 
@@ -48,7 +48,7 @@ def command(
 
     Exit code 1 if no principal can. An unknown action of IAM, of STS or of the given services is an error.
     """
-    settings, references = load(), known_references(app, reference_files)
+    settings, references = load_settings(), known_references(app, reference_files)
     with progress("searching"), closing(open_store(store, settings)) as opened:
         found = who_can(
             *(opened, action, resource),

@@ -23,7 +23,7 @@ from iam_guard.evaluation.explanation import Explanation
 from iam_guard.evaluation.matching.condition_keys import spelled
 from iam_guard.model.decision import Decision
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.open_store import open_store
 
 Record = Mapping[str, Any]
@@ -58,7 +58,7 @@ class Replayed(NamedTuple):
 @answering
 def command(request_id: str, source: Path | None, no_verify: bool, keys: tuple[str, ...], store: str) -> Answer:
     """Explain why REQUEST_ID (or an event's id) was allowed or denied; exit code 1 if any request was denied."""
-    settings = load()
+    settings = load_settings()
     trail = source or _configured(settings)
     if trail.is_dir():
         require_shards(trail)

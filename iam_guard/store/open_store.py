@@ -33,7 +33,7 @@ from iam_guard.store.sql_store import SqlStore
 def open_store(url_or_path: str, settings: Settings, *, create: bool = False) -> SourceStore:
     """Open a store: `*.yaml`, `*.yml`, `*.json` is a seed file to follow, everything else a database URL.
 
-    `create` creates a missing database as `init_store` does; a store in memory always is. Raises `ConfigurationError`
+    `create` creates a missing database as `create_store` does; a store in memory always is. Raises `ConfigurationError`
     for a store that is not ready, `SeedError`, `StoreUnavailable`.
     """
     if is_seed_file(url_or_path):
@@ -44,7 +44,7 @@ def open_store(url_or_path: str, settings: Settings, *, create: bool = False) ->
     return open_database(url_or_path, settings, create=create)
 
 
-def open_candidate(url_or_path: str, present: SourceStore, settings: Settings) -> SourceStore:
+def open_candidate_store(url_or_path: str, present: SourceStore, settings: Settings) -> SourceStore:
     """Open the candidate for shadow mode: a change file becomes an overlay of `present`, others are a whole store.
 
     Raises as `open_store` does, and `SeedError` for an invalid change file. The caller must close `present` afterwards.
@@ -63,7 +63,7 @@ def open_database(url: str, settings: Settings, *, create: bool = False) -> SqlS
     if opened is not None:
         return opened
     if create or is_in_memory(url):
-        return init_store(url, settings)
+        return create_store(url, settings)
     raise missing_store(url)
 
 
@@ -104,7 +104,7 @@ def check_store(url: str, settings: Settings) -> None:
         raise ConfigurationError(f"cannot open the store `{path}`: its directory is read-only", place="store")
 
 
-def init_store(url: str, settings: Settings) -> SqlStore:
+def create_store(url: str, settings: Settings) -> SqlStore:
     """Create the sealing key of a new SQLite file, create or upgrade the schema, and open the store."""
     quotas = effective_quotas(settings.quotas)  # an error of the settings creates no file
     path, key_file = database_file(url), default_key_file(url)
@@ -159,7 +159,7 @@ def move_to_own_schema(url: str, settings: Settings) -> str | None:
     if not own or is_sqlite(url):
         expected = "a store on PostgreSQL" if own else "the name of a schema"
         raise ConfigurationError(f"expected {expected} to move it to, got none", place="postgresql_schema")
-    init_store(url, settings).close()
+    create_store(url, settings).close()
     engine = _connected_engine(url, settings)
     try:
         return move_to_schema(engine, own)

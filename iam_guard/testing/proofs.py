@@ -24,7 +24,7 @@ from iam_guard.analysis.request_sentences import request_sentence
 from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.reference import ServiceReference
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 TestedPolicy: TypeAlias = Mapping[str, Any] | str | os.PathLike[str]
@@ -81,7 +81,7 @@ def assert_invariants(
         text = _text(name)
     else:
         name, text = "invariants", json.dumps(invariants)
-    listed = read_invariants(text, name, services.actions, load().partition)
+    listed = read_invariants(text, name, services.actions, load_settings().partition)
     access = _read_store(os.fspath(store))
     results = check_invariants(access, listed, services.prefixes)
     broken = [result for result in results if result.verdict is not CheckVerdict.PASS]
@@ -108,7 +108,7 @@ def _failure(result: CheckResult) -> str:
 
 
 def _read_store(location: str) -> StoreAccess:
-    with closing(open_store(location, load())) as opened:
+    with closing(open_store(location, load_settings())) as opened:
         return read_store_access(opened)
 
 

@@ -42,9 +42,9 @@ from iam_guard.errors import (
     PolicyError,
     StoreIsReadOnly,
 )
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import api_keys, identities, service_credentials
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.serving import serving
@@ -102,10 +102,10 @@ class Harness:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     clock = Clock()
-    guard = guard_on(store, Settings(epoch_poll=0.0))
+    guard = guard_with_store(store, Settings(epoch_poll=0.0))
     guard.clock = clock
     guard.api_keys._clock = lambda: clock.now.timestamp()
     yield Harness(guard, clock)
@@ -234,9 +234,9 @@ def test_invalid_keys_have_same_error(harness: Harness) -> None:
     harness.who(deleted.text)
     keys.update(inactive.id, "Inactive")
     keys.delete(deleted.id)
-    unknown = api_key.generate(lambda length: bytes(length))
+    unknown = api_key.generate_api_key(lambda length: bytes(length))
     mistyped = good.text[:-1] + ("0" if good.text[-1] != "0" else "1")
-    other_secret = api_key.format_key(good.id, unknown.text.split("_")[2])
+    other_secret = api_key.format_api_key(good.id, unknown.text.split("_")[2])
     answers = {harness.refusal(text) for text in (inactive.text, deleted.text, unknown.text, mistyped, other_secret)}
     assert answers == {(InvalidClientTokenId, "The security token included in the request is invalid.")}
     keys.update(inactive.id, "Active")
@@ -250,7 +250,7 @@ def test_expired_key_error_needs_the_secret(harness: Harness) -> None:
     harness.who(made.text)
     harness.clock.now += timedelta(hours=1)
     assert harness.refusal(made.text)[0] is ExpiredToken
-    guessed = api_key.format_key(made.id, "0" * 43)
+    guessed = api_key.format_api_key(made.id, "0" * 43)
     assert harness.refusal(guessed)[0] is InvalidClientTokenId
     assert keys.list()[0].status == "Expired"
     keys.update(made.id, "Inactive")
@@ -371,7 +371,7 @@ def test_leaked_key_is_detected_and_redacted(harness: Harness) -> None:
 def test_command_manages_api_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output has only the key, so that it can be piped into a vault."""
     monkeypatch.chdir(tmp_path)
-    store = init_store("sqlite:///iam-guard.db", Settings())
+    store = create_store("sqlite:///iam-guard.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     store.close()
 
@@ -414,7 +414,7 @@ async def put_document(request: Request) -> Response:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, Guard]]:
     """Serve an application with our own API mounted, which declares the service `docs`."""
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     store.close()
     guard = open_guard(f"sqlite:///{tmp_path}/iam.db", services=[docs], epoch_poll=0.0)
@@ -519,5 +519,5 @@ def test_password_of_another_service_is_refused(served: tuple[str, Guard]) -> No
             status="Active",
             created=0,
         )
-    text = api_key.format_key("ACCAPASSWORDPASSWORD1", secret)
+    text = api_key.format_api_key("ACCAPASSWORDPASSWORD1", secret)
     assert httpx2.get(f"{url}/documents/plan", headers={"X-Api-Key": text}).status_code == 401

@@ -29,7 +29,7 @@ from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import browser_sessions, pseudonym_salts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.administration.personal_world import (
@@ -57,7 +57,7 @@ class World:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.keys = folder, folder / "keys"
         self.url = f"sqlite:///{folder}/iam.db"
-        store = seeded(init_store(self.url, Settings()))
+        store = seeded(create_store(self.url, Settings()))
         self.ids = {ALICE: id_of(store, ACME, "alice"), ALICE2: id_of(store, ACME, "alice2")}
         store.close()
         for account in (ACME, UMBRELLA):
@@ -91,7 +91,7 @@ class World:
         return found()
 
     def derivable(self, *texts: str) -> set[str]:
-        with closing(init_store(self.url, Settings())) as store:
+        with closing(create_store(self.url, Settings())) as store:
             return person_pseudonyms(self.keys, ACME, texts, texts, StoredSalts(store))
 
 
@@ -250,7 +250,7 @@ def test_name_in_an_error_message_needs_a_mask(tmp_path: Path) -> None:
     make_pseudonym_key(tmp_path / "keys", ACME)
     for masked, is_left in (((), True), (("/errorMessage",), False)):
         url, log = f"sqlite:///{tmp_path}/{is_left}.db", tmp_path / f"{is_left}.jsonl"
-        with closing(init_store(url, Settings())) as store:
+        with closing(create_store(url, Settings())) as store:
             apply_seed(store, load_seed_text(json.dumps(seed)))
         options = {"audit_mask": masked, "audit_pseudonym_key_file": str(tmp_path / "keys")}
         with closing(open_guard(url, audit=str(log), audit_pseudonyms=PLACES, **options)) as guard:

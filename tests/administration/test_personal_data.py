@@ -16,11 +16,11 @@ from iam_guard.administration.personal_data import Erasure
 from iam_guard.authn.people.passwords.failed_attempts import guess_subject, is_open
 from iam_guard.authn.people.person import load_person
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity, StoreIsReadOnly
-from iam_guard.factory import guard_on, open_guard
+from iam_guard.factory import guard_with_store, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store import schema
 from iam_guard.store.accounts.personal_tables import PERSONAL_TABLES
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema.facts import facts_of
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -48,12 +48,12 @@ ROOT = f"arn:aws:iam::{ACME}:root"
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
-    return seeded(init_store(f"sqlite:///{tmp_path}/iam.db", Settings()))
+    return seeded(create_store(f"sqlite:///{tmp_path}/iam.db", Settings()))
 
 
 @pytest.fixture
 def guard(store: SqlStore, tmp_path: Path) -> Iterator[Guard]:
-    with closing(guard_on(store, Settings(audit=f"{tmp_path}/audit.jsonl"))) as opened:
+    with closing(guard_with_store(store, Settings(audit=f"{tmp_path}/audit.jsonl"))) as opened:
         yield opened
 
 

@@ -20,10 +20,10 @@ from iam_guard.audit.record.pseudonyms import (
     salt_subject,
 )
 from iam_guard.errors import InvalidInput
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import federated_sessions, identities, tool_sessions
 from iam_guard.store.sql_store import SqlStore
 from tests.administration.personal_world import ACME, SECRET, UMBRELLA, insert_filled, seeded
@@ -36,7 +36,7 @@ SUBJECT = "alice@corp.example"
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
     """A store with sessions of alice and alice2 of a provider, and a session of alice with temporary credentials."""
-    store = seeded(init_store(f"sqlite:///{tmp_path}/iam.db", Settings()))
+    store = seeded(create_store(f"sqlite:///{tmp_path}/iam.db", Settings()))
     with store.write_transaction() as records:
         role = records.all(identities, kind="role")[0]["id"]
         for number, (name, provider) in enumerate(
@@ -60,7 +60,7 @@ def terms(role: str, name: str) -> list[Any]:
 def guard(store: SqlStore, tmp_path: Path) -> Iterator[Guard]:
     make_pseudonym_key(tmp_path / "iam.db.audit-pseudonym-keys", ACME)
     settings = Settings(audit=f"{tmp_path}/audit.jsonl")
-    with closing(guard_on(store, settings, database=tmp_path / "iam.db")) as opened:
+    with closing(guard_with_store(store, settings, database=tmp_path / "iam.db")) as opened:
         yield opened
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard import Guard, open_guard
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 _SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
-KEY = {"authorization": f"Bearer {format_key('RITA', _SECRET)}"}
+KEY = {"authorization": f"Bearer {format_api_key('RITA', _SECRET)}"}
 """The request headers of the user."""
 
 

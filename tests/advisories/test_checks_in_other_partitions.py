@@ -31,7 +31,7 @@ from iam_guard.analysis.invariants.store_access import read_store_access
 from iam_guard.analysis.lint.fixes import has_same_access
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.seed import apply_seed, load_seed_text
 
@@ -117,7 +117,7 @@ def test_invariant_about_outsiders_is_violated(partition: str) -> None:
     arn = f"arn:{partition}:docs:eu-west-1:{OWNER}:document/1"
     resources = [{"arn": arn, "policy": policy({**allow(root(partition)), "Resource": arn})}]
     seed = {"version": 1, "accounts": [{"id": OWNER, "resources": resources}]}
-    with closing(init_store("sqlite://", Settings(partition=partition))) as store:
+    with closing(create_store("sqlite://", Settings(partition=partition))) as store:
         apply_seed(store, load_seed_text(json.dumps(seed), partition=partition))
         access = read_store_access(store)
     text = "invariants: [{name: inside, never: outside, may: 'docs:*'}]"

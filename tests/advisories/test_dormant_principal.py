@@ -16,7 +16,7 @@ import pytest
 from iam_guard import Guard, Principal
 from iam_guard.authn.federation.role_session import find_role
 from iam_guard.errors import PolicyError, SeedError
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import writing
@@ -82,7 +82,7 @@ def store() -> Iterator[SqlStore]:
 
 @pytest.fixture
 def guard(store: SqlStore) -> Iterator[Guard]:
-    opened = guard_on(store, Settings())
+    opened = guard_with_store(store, Settings())
     yield opened
     opened.close()
 

@@ -43,14 +43,14 @@ from starlette.testclient import TestClient, WebSocketDenialResponse  # noqa: E4
 from starlette.websockets import WebSocket, WebSocketDisconnect  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, open_guard, public  # noqa: E402
-from iam_guard.authn.api_key import format_key  # noqa: E402
+from iam_guard.authn.api_key import format_api_key  # noqa: E402
 from tests.conftest import RITA, Sign  # noqa: E402
 
 docs = Service("docs")
 FILE = "file/{file_path}"
 ARN = "arn:aws:docs:*:*:file/"
 _SECRET = "ritasecret0123456789abcdefghijklmnopqrst"
-API_KEY = {"authorization": f"Bearer {format_key('RITA', _SECRET)}"}
+API_KEY = {"authorization": f"Bearer {format_api_key('RITA', _SECRET)}"}
 
 Answer = tuple[int, str]
 Send = Callable[[str, Mapping[str, str]], Answer]

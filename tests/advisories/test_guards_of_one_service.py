@@ -34,12 +34,12 @@ from iam_guard import (
     compile_policies,
 )
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.call_context import current_call
 
@@ -83,7 +83,7 @@ class World:
     def _open(self, folder: Path, partition: str, region: str) -> Guard:
         folder.mkdir()
         settings = Settings(audit=str(folder / "audit.jsonl"), partition=partition, region=region)
-        store = init_store(f"sqlite:///{folder}/iam.db", settings)
+        store = create_store(f"sqlite:///{folder}/iam.db", settings)
         secret = f"arn:{partition}:docs:{region}:{ACME}:document/secret"
         statements = [
             {"Effect": "Allow", "Action": "docs:*", "Resource": f"arn:{partition}:docs:{region}:*"},
@@ -93,7 +93,7 @@ class World:
         user = {"name": "ann", "inline": {"own": policy}}
         seed = {"version": 1, "accounts": [{"id": ACME, "name": "acme", "users": [user]}]}
         apply_seed(store, load_seed_text(json.dumps(seed)))
-        return guard_on(store, settings, services=[self.docs], resources=self.resources)
+        return guard_with_store(store, settings, services=[self.docs], resources=self.resources)
 
     def ann(self, name: str) -> Principal:
         return Principal(PrincipalType.USER, f"arn:{PLACES[name][0]}:iam::{ACME}:user/ann", ACME)

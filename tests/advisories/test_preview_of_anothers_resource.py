@@ -19,10 +19,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import identities, policy_versions, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -83,9 +83,9 @@ def seed(*members: str) -> str:
 def tenants() -> Iterator[Tenants]:
     """Acme, which manages an organization with Globex."""
     settings = Settings()
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(seed(GLOBEX)))
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     with serving(aws_api(guard)) as url:
         names = {"aws_access_key_id": KEY[0], "aws_secret_access_key": KEY[1], "region_name": "us-east-1"}
         yield Tenants(guard, store, boto3.client("accessanalyzer", endpoint_url=url, **names))

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import AccessDenied, Guard, GuardMiddleware, Service
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from tests.conftest import RITA, Sign
 
 ARN = "arn:aws:docs:us-east-1:111122223333:document/"
@@ -107,6 +107,6 @@ def test_denial_is_answered_with_the_guard_outermost(
     if status in (403, 404):
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["requestId"] == answer.headers["x-amzn-requestid"]
-    assert len(list(read(audit_file))) == (2 if "by-hand" in path else 1)
+    assert len(list(read_records(audit_file))) == (2 if "by-hand" in path else 1)
     anonymous = client.request(method, path)
     assert anonymous.status_code == {404: 404, 500: anonymous.status_code}.get(status, 401)

@@ -22,11 +22,11 @@ from iam_guard.authn.people.second_factors import recovery_codes
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSessions
 from iam_guard.authn.people.sessions.session_steps import SessionSteps
 from iam_guard.authn.people.sign_in import Typed
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import browser_sessions, mfa_devices, passkeys
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.test_admission import ACCOUNT, CALL, PASSWORD, PATHS, SEED, World, accept_codes
@@ -130,9 +130,9 @@ def test_second_factor_that_is_added_meanwhile_is_asked_for(world: World, monkey
 
 def test_password_that_is_hashed_again_meanwhile_stays_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two sign-ins at once compute the digest of a higher cost: it is that of the same password."""
-    store, matches = init_store("sqlite://", Settings()), PasswordHasher.matches
+    store, matches = create_store("sqlite://", Settings()), PasswordHasher.matches
     apply_seed(store, load_seed_text(SEED))
-    with closing(guard_on(store, Settings(password_memory=16, password_passes=1))) as guard:
+    with closing(guard_with_store(store, Settings(password_memory=16, password_passes=1))) as guard:
         with store.write_transaction() as records:
             person = find_person(records, "aws", account=ACCOUNT, name="ada")
             assert person is not None

@@ -24,7 +24,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iam_guard import Guard, GuardMiddleware, Principal, Service, current_decision, current_principal, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import AccessDenied, ConfigurationError, InvalidInput
 from iam_guard.model.request import Call
 from iam_guard.web.call_context import CurrentCall, current_call, serving
@@ -47,7 +47,7 @@ def client_of(guard: Guard, *routes: Any, raising: bool = False) -> TestClient:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    return list(read(path))
+    return list(read_records(path))
 
 
 # --- skipped ---

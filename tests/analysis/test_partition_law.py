@@ -37,7 +37,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -164,7 +164,7 @@ def external(seed: int, partition: str) -> Iterator[Any]:
 
 def store_in(seed: Any, partition: str) -> SqlStore:
     settings = Settings(partition=partition)
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     text = json.dumps(seed if partition == "aws" else moved(seed))
     apply_seed(store, load_seed_text(text, partition=partition))
     return store

@@ -18,10 +18,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import AwsApi, aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
@@ -97,10 +97,10 @@ class Running:
 def running() -> Iterator[Running]:
     """The server of the whole session; tests use `server`, which is reset."""
     settings = Settings()
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
     snapshot = Snapshot(store.engine)
-    guard = guard_on(store, settings, services=[Service("docs")])
+    guard = guard_with_store(store, settings, services=[Service("docs")])
     guard.clock = CLOCK
     api = aws_api(guard)
     with serving(api) as url:

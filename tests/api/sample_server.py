@@ -23,7 +23,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import access_key_uses, metadata, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
@@ -120,7 +120,7 @@ class NoSnapshot:
 def sample_server(url: str = "sqlite://", settings: Settings | None = None) -> Iterator[SampleServer]:
     """Run the server; `reset` needs a store in memory."""
     settings, sink = settings or Settings(), ListSink()
-    store = init_store(url, settings)
+    store = create_store(url, settings)
     take: Callable[..., Any] = Snapshot if url == "sqlite://" else lambda engine: NoSnapshot()
     apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": ACCOUNTS})))
     guard = Guard(CachedStore(store, settings), Trail(sink), settings)

@@ -20,9 +20,9 @@ from iam_guard.audit.append_file import AppendFile
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
 from iam_guard.audit.trail import Trail
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, SEED, Running
@@ -35,10 +35,10 @@ from tests.serving import serving
 def audited(tmp_path: Path) -> Iterator[Running]:
     create_signing_key_file(tmp_path / "key")
     settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
     snapshot = Snapshot(store.engine)
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     with serving(aws_api(guard)) as url:
         yield Running(url, guard, store, snapshot)
     snapshot.close()

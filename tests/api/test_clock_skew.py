@@ -17,7 +17,7 @@ from botocore.compat import HAS_CRT
 from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.snapshot import copy_to_memory
 from tests.api.clock import CLOCK
@@ -85,7 +85,7 @@ def test_response_beyond_15_minutes_has_the_time_of_the_server(server: Running, 
 @pytest.mark.over_http
 def test_allowed_skew_of_the_api_is_a_setting(server: Running) -> None:
     """The one of the application does not count."""
-    guard = guard_on(copy_to_memory(server.store), Settings(clock_skew=5.0, api_clock_skew=60.0))
+    guard = guard_with_store(copy_to_memory(server.store), Settings(clock_skew=5.0, api_clock_skew=60.0))
     guard.clock = CLOCK
     with serving(aws_api(guard)) as url:
         client = replace(server, url=url).client(ADMIN_KEY)

@@ -30,7 +30,7 @@ from iam_guard.store.cache.cache_regions import ABSENT
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import State
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.protocol import ResourceRecord
 from iam_guard.store.schema import (
@@ -216,7 +216,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     assert isinstance(store, SqlStore)
     apply_seed(store, load_seed_text(SEED))
     with store.write_transaction() as records:

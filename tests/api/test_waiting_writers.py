@@ -17,12 +17,12 @@ from botocore.exceptions import ClientError
 from iam_guard.api.protocol.api_workers import WRITERS, ApiWorkers
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.errors import StoreUnavailable
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.cache.change_feed import record_change
 from iam_guard.store.database.engine import make_engine, writing
 from iam_guard.store.database.time_limits import queued_for, waited
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.conftest import ADMIN_KEY, SEED, Client, Running
 from tests.api.test_on_postgresql import on_postgresql
@@ -38,9 +38,9 @@ ENDS = 12.0
 def api_on(url: str) -> Iterator[Client]:
     """Serve the API on a database, and return its administrator's client."""
     settings = Settings(sealing_keys=(SEALING_KEY,), epoch_poll=0.1, store_timeout=2.0)
-    with closing(init_store(url, settings)) as store:
+    with closing(create_store(url, settings)) as store:
         apply_seed(store, load_seed_text(SEED))
-        guard = guard_on(store, settings)
+        guard = guard_with_store(store, settings)
         with closing(guard), serving(aws_api(guard)) as address:
             yield Running(address, guard, store, None).client(ADMIN_KEY)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from iam_guard import Guard, open_guard
 from iam_guard.audit.append_file import AppendFile
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.cli import main
 from iam_guard.errors import DecisionUnavailable, NoSuchEntity, RecordUnavailable
@@ -169,7 +169,7 @@ def test_seed_records_operator_and_changes(run: Run, tmp_path: Path) -> None:
     Path("more.yaml").write_text(SEED.replace("name: rita", "name: zoe").replace("TESTRITA", "TESTZOE"))
     for _ in range(2):
         assert run("apply", "more.yaml", "--store", STORE, audit="audit.jsonl").exit_code == 0
-    [record] = read(tmp_path / "audit.jsonl")
+    [record] = read_records(tmp_path / "audit.jsonl")
     assert record["eventName"] == "ApplySeed"
     assert record["iamGuard"]["kind"] == "policy_change"
     assert "@" in record["iamGuard"]["operator"]
@@ -182,7 +182,7 @@ def test_large_seed_is_recorded_in_part(run: Run, tmp_path: Path) -> None:
     users = "\n".join(f"      - {{name: user-{number:04}}}" for number in range(300))
     Path("many.yaml").write_text(f"version: 1\naccounts:\n  - id: '{ACME}'\n    users:\n{users}\n")
     assert run("apply", "many.yaml", "--store", STORE, audit="audit.jsonl").exit_code == 0
-    [record] = read(tmp_path / "audit.jsonl")
+    [record] = read_records(tmp_path / "audit.jsonl")
     elements = record["responseElements"]
     assert len(elements["changes"]) + elements["omittedChanges"] == 301  # and the name of the account
 
@@ -221,7 +221,7 @@ def test_pseudonym_commands_create_find_rotate_and_destroy(run: Run, tmp_path: P
     assert (tmp_path / "iam.db.audit-pseudonym-keys").stat().st_mode & 0o777 == 0o600
     options = {"audit": "audit.jsonl", "audit_pseudonyms": "/resources/*/ARN,/requestParameters/principalArn"}
     assert run("api-key", "create", ADA, "--store", STORE, **options).exit_code == 0
-    [record] = read(tmp_path / "audit.jsonl")
+    [record] = read_records(tmp_path / "audit.jsonl")
     found, derivable = run("audit", "pseudonym", ACME, ADA, "--store", STORE).output.splitlines()
     assert record["resources"][0]["ARN"] == record["requestParameters"]["principalArn"] == found
     assert run("audit", "pseudonym-key", ACME, "--rotate", "--store", STORE).exit_code == 0

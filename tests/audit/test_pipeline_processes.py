@@ -17,8 +17,8 @@ from iam_guard.audit.verify.shard import shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_signing_keys
 from iam_guard.audit.verify.verdicts import Verdict
-from iam_guard.audit.writer.recovery import recover
-from iam_guard.authn.api_key import format_key
+from iam_guard.audit.writer.recovery import recover_trail
+from iam_guard.authn.api_key import format_api_key
 from tests.audit.pipelines import ROOT, facts_in, gaps_in, ids_in
 from tests.audit.trails import KEY, RING, verdicts
 from tests.audit.writer.test_segment_writer import small_disk
@@ -102,7 +102,7 @@ def kill_processes(trail: Path, count: int, seed: int) -> int:
     done = run(KILLED, trail, count, seed)
     acknowledged = json.loads(done.stdout)
     assert len(acknowledged) >= count // 2
-    recover(trail, KEY, RING)
+    recover_trail(trail, KEY, RING)
     kept = ids_in(trail)
     assert len(set(kept)) == len(kept)
     assert set(acknowledged) <= set(kept)
@@ -352,7 +352,7 @@ def test_records_lost_at_sigterm_are_declared(tmp_path: Path, outcome: str) -> N
     keys = [{"id": "KEYADA", "secret": SECRET}]
     account = {"id": "111122223333", "users": [{"name": "ada", "inline": inline, "api_keys": keys}]}
     (tmp_path / "iam.json").write_text(json.dumps({"version": 1, "accounts": [account]}), encoding="utf-8")
-    arguments = (tmp_path / "disk" / "trail", format_key("KEYADA", SECRET), free_port(), outcome)
+    arguments = (tmp_path / "disk" / "trail", format_api_key("KEYADA", SECRET), free_port(), outcome)
     done = run(TERMINATED, *arguments, before=tuple(command))
     answers, log = json.loads(done.stdout)
     recorded = sum(fact["iamGuard"]["kind"] == "decision" for fact in facts_in(tmp_path / "copy"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.sinks import FileSink, Sink, StreamSink, open_sink
 from iam_guard.errors import ConfigurationError, InvalidInput
 
@@ -37,7 +37,7 @@ def line(number: int, *, filler: str = "") -> bytes:
 
 
 def numbers(file: Path) -> list[int]:
-    return [record["number"] for record in read(file)]
+    return [record["number"] for record in read_records(file)]
 
 
 # --- the contract of every sink ----------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_partial_write_breaks_only_one_line(file: Path) -> None:
     with pytest.raises(InvalidInput, match="in JSON"):
         numbers(file)
     broken: list[InvalidInput] = []
-    assert [record["number"] for record in read(file, on_broken=broken.append)] == [1, 3]
+    assert [record["number"] for record in read_records(file, on_broken=broken.append)] == [1, 3]
     assert [error.place for error in broken] == [f"{file}:2"]
 
 
@@ -209,7 +209,7 @@ def test_partial_line_of_killed_process_stays_the_only_broken_one(file: Path) ->
     sink.write(line(3))
     sink.close()
     broken: list[InvalidInput] = []
-    assert [record["number"] for record in read(file, on_broken=broken.append)] == [1, 3]
+    assert [record["number"] for record in read_records(file, on_broken=broken.append)] == [1, 3]
     assert len(broken) == 1
 
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.record.event_ids import new_id
 from iam_guard.audit.record.otel import AUDIT_FAILURES, Telemetry
 from iam_guard.audit.record.record import Stamp, decision_record
@@ -208,7 +208,7 @@ def test_full_disk_refuses_allows_until_space_is_free(tmp_path: Path, decide: De
         audit.record_decision(decide(), call, started=0)
     file.unlink()
     audit.record_decision(decide(), call, started=0)
-    assert len(list(read(file))) == 1
+    assert len(list(read_records(file))) == 1
     audit.close()
 
 
@@ -260,5 +260,5 @@ def test_concurrent_threads_lose_and_mix_no_record(tmp_path: Path, decide: Decid
     for thread in threads:
         thread.join()
     audit.close()
-    records = list(read(tmp_path / "audit.jsonl"))
+    records = list(read_records(tmp_path / "audit.jsonl"))
     assert len({record["eventID"] for record in records}) == len(records) == 2000

@@ -46,7 +46,7 @@ SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ALICE = Principal.from_arn("arn:aws:iam::123456789012:user/alice", userid="AIDAEXAMPLE")
 ACCESS_KEY = AccessKey(KEY_ID, SECRET, active=True, principal=ALICE)
 API_SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
-API_TEXT = keys_of.format_key("K7Q2EXAMPLE", API_SECRET)
+API_TEXT = keys_of.format_api_key("K7Q2EXAMPLE", API_SECRET)
 API_KEY = ApiKey("K7Q2EXAMPLE", keys_of.digest_of(API_SECRET), active=True, principal=ALICE)
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 

@@ -13,7 +13,7 @@ from iam_guard.errors import InvalidClientTokenId, InvalidInput
 from tests.tables import table
 
 ID, SECRET = "K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret"
-TEXT = api_key.format_key(ID, SECRET)
+TEXT = api_key.format_api_key(ID, SECRET)
 
 ids = st.from_regex(r"\A[A-Za-z0-9]{4,32}\Z")
 secret_texts = st.from_regex(r"\A[A-Za-z0-9]{32,128}\Z")
@@ -22,7 +22,7 @@ secret_texts = st.from_regex(r"\A[A-Za-z0-9]{32,128}\Z")
 @given(ids, secret_texts)
 def test_api_key_formatted_parses_to_id_and_digest(id: str, secret: str) -> None:
     """Formatting and parsing are inverse, up to the digest."""
-    parsed = api_key.parse(api_key.format_key(id, secret))
+    parsed = api_key.parse(api_key.format_api_key(id, secret))
     assert (parsed.id, parsed.digest) == (id, hashlib.sha256(secret.encode()).digest())
 
 
@@ -34,7 +34,7 @@ def test_api_key_text_form_is_stable() -> None:
 
 def test_api_key_generated_matches_scanner_pattern() -> None:
     """Every generated key matches; id and secret come from the random bytes."""
-    keys = [api_key.generate(secrets.token_bytes) for _ in range(50)]
+    keys = [api_key.generate_api_key(secrets.token_bytes) for _ in range(50)]
     assert len({key.id for key in keys}) == len({key.digest for key in keys}) == 50
     for key in keys:
         assert re.fullmatch(api_key.SCANNER_PATTERN, key.text)
@@ -44,7 +44,7 @@ def test_api_key_generated_matches_scanner_pattern() -> None:
 @table("byte", [0x00, 0xFF])
 def test_api_key_secret_has_fixed_length(byte: int) -> None:
     """For all 256-bit values."""
-    key = api_key.generate(lambda length: bytes([byte]) * length)
+    key = api_key.generate_api_key(lambda length: bytes([byte]) * length)
     assert [len(part) for part in key.text.split("_")] == [3, 16, 43, 6]
 
 
@@ -80,14 +80,14 @@ def test_invalid_api_key_is_refused_without_echo(text: str) -> None:
 def test_api_key_with_invalid_parts_is_not_formatted(id: str, secret: str, place: str) -> None:
     """A seed with an invalid key is refused, and the secret is not quoted."""
     with pytest.raises(InvalidInput) as caught:
-        api_key.format_key(id, secret)
+        api_key.format_api_key(id, secret)
     assert caught.value.place == place
     assert secret not in str(caught.value)
 
 
 def test_api_key_repr_hides_secrets() -> None:
     """Text and digest are never logged by accident."""
-    key = api_key.generate(secrets.token_bytes)
+    key = api_key.generate_api_key(secrets.token_bytes)
     for shown in (repr(key), repr(api_key.parse(key.text))):
         assert key.id in shown
         assert key.text not in shown

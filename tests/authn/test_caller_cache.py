@@ -302,7 +302,7 @@ def test_each_api_key_has_its_own_owner() -> None:
     """Cached keys do not affect each variant."""
     callers = filled_cache()
     variant = ApiKey("K7Q2OTHER", keys_of.digest_of(API_SECRET), active=True, principal=BOB)
-    text = keys_of.format_key(variant.id, API_SECRET).encode()
+    text = keys_of.format_api_key(variant.id, API_SECRET).encode()
     for _ in range(2):
         assert (
             authenticated(with_header(BEARING, b"authorization", b"Bearer " + text), api_key=variant, callers=callers)

@@ -24,7 +24,7 @@ SIGNED_HEADERS = "SignedHeaders=host;x-amz-date"
 GOOD = f"AWS4-HMAC-SHA256 {CREDENTIAL}, {SIGNED_HEADERS}, Signature={SIGNATURE}"
 STAMP = ("x-amz-date", "20261124T000000Z")
 SECRET = "s3cretS3cretS3cretS3cretS3cretS3cret"
-KEY = api_key.format_key("K7Q2EXAMPLE", SECRET)
+KEY = api_key.format_api_key("K7Q2EXAMPLE", SECRET)
 SIGV4 = SigV4Credential(
     access_key_id="AKIDEXAMPLE",
     date="20261124",

@@ -35,7 +35,7 @@ from tests.authn.authorities import NOW, authority, make
 from tests.authn.signing import active_account
 from tests.tables import table
 
-KEY = api_key.format_key("K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret").encode()
+KEY = api_key.format_api_key("K7Q2EXAMPLE", "s3cretS3cretS3cretS3cretS3cretS3cret").encode()
 SCOPE = f"AKIAEXAMPLE/{NOW:%Y%m%d}/us-east-1/docs/aws4_request"
 DATE = f"{NOW:%Y%m%dT%H%M%SZ}".encode()
 SIGNED = f"AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}".encode()

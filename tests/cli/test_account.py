@@ -22,11 +22,11 @@ from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
 from iam_guard.cli import main
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.open_store import create_store, open_store
 from iam_guard.store.people.browser_session_rows import role_principal
 from iam_guard.store.schema import accounts, former_passwords, identities, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -61,7 +61,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def store(run: Run) -> Iterator[SqlStore]:
     """The default store of the folder, with two accounts."""
-    opened = init_store("sqlite:///iam-guard.db", Settings())
+    opened = create_store("sqlite:///iam-guard.db", Settings())
     apply_seed(opened, load_seed_text(SEED))
     yield opened
     opened.close()
@@ -259,7 +259,9 @@ def test_unknown_account_has_no_settings_and_sessions(run: Run, store: SqlStore,
 def signed_in(store: SqlStore) -> Iterator[Guard]:
     """A guard on the store, on which the root user and the user `ada` have signed in, with a hostile browser."""
     apply_seed(store, load_seed_text(SEED.replace("name: acme", "name: acme, users: [{name: ada}]")))
-    with closing(guard_on(open_store("sqlite:///iam-guard.db", Settings()), Settings(epoch_poll=3600))) as guard:
+    with closing(
+        guard_with_store(open_store("sqlite:///iam-guard.db", Settings()), Settings(epoch_poll=3600))
+    ) as guard:
         for name in ("", "ada"):
             with store.read_transaction() as records:
                 user = find_person(records, "aws", account=ACCOUNT, name=name)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from iam_guard.cli.group import main
 from iam_guard.settings import Settings
 from iam_guard.store.credentials.last_used_rows import ServiceUse
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.analysis.activity.records import decided
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> str:
     roles = [{"name": "ops", "trust": trust, "tags": {"team": "blue"}}, {"name": "old", "trust": trust}]
     account: dict[str, Any] = {"id": ACME, "users": [{"name": "ada", "inline": {"P": policy}}], "roles": roles}
     url = f"sqlite:///{tmp_path}/iam.db"
-    with closing(init_store(url, Settings())) as opened:
+    with closing(create_store(url, Settings())) as opened:
         apply_seed(opened, load_seed_text(json.dumps({"version": 1, "accounts": [account]})))
         with opened.write_transaction() as records:
             records.update(identities, {"created": int(time.time()) - 400 * DAY})
@@ -79,7 +79,7 @@ def test_excluded_account_has_no_findings(store: str) -> None:
 
 def test_uses_in_a_file_of_records_count(store: str, tmp_path: Path) -> None:
     """A broken line makes the result incomplete."""
-    with closing(init_store(store, Settings())) as opened, opened.read_transaction() as records:
+    with closing(create_store(store, Settings())) as opened, opened.read_transaction() as records:
         [ops] = records.all(identities, name="ops")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record = decided("docs:Get")

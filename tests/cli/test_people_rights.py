@@ -15,7 +15,7 @@ from iam_guard import Principal, open_guard
 from iam_guard.audit.record.pseudonyms import make_pseudonym_key
 from iam_guard.cli import main
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from tests.administration.personal_world import ACME, ALICE, ALICE2, DOCUMENT, id_of, plant, seeded
 
 STORE = "sqlite:///iam.db"
@@ -31,7 +31,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     make_pseudonym_key(Path("iam.db.audit-pseudonym-keys"), ACME)
     for name, value in (("AUDIT", "trail/"), ("AUDIT_PSEUDONYMS", PLACES), ("STORE", STORE)):
         monkeypatch.setenv(f"IAM_GUARD_{name}", value)
-    with closing(init_store(STORE, Settings())) as store:
+    with closing(create_store(STORE, Settings())) as store:
         seeded(store)
         with store.write_transaction() as records:
             plant(records, ACME, id_of(store, ACME, "alice"))

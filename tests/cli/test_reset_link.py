@@ -15,10 +15,10 @@ from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import find_person, root_of
 from iam_guard.cli import main
 from iam_guard.cli.kit.change_recording import operator_name
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import login_profiles, password_resets
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -54,7 +54,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def store(run: Run) -> Iterator[SqlStore]:
     """The default store of the folder; `rita` and the root user have passwords."""
-    opened = init_store("sqlite:///iam-guard.db", Settings())
+    opened = create_store("sqlite:///iam-guard.db", Settings())
     apply_seed(opened, load_seed_text(SEED))
     with opened.write_transaction() as records:
         for where in ({"account": ACCOUNT, "name": "rita"}, {"email": "root@acme.example"}):
@@ -76,7 +76,7 @@ def test_link_sets_a_new_password(run: Run, store: SqlStore, options: tuple[str,
     assert result.exit_code == 0, result.output
     path, _, token = result.output.rstrip("\n").partition("?token=")
     assert path == "/signin/reset"
-    guard = guard_on(store, Settings(epoch_poll=3600, password_memory=8, password_passes=1))
+    guard = guard_with_store(store, Settings(epoch_poll=3600, password_memory=8, password_passes=1))
     assert guard.people.own_credentials.reset_password(token, NEXT, Call("1")) is None
     with store.read_transaction() as records:
         digest = records.one(login_profiles, owner=owner_of(store, options[-1]))["digest"]  # type: ignore[index]

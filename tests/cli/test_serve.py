@@ -24,8 +24,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from iam_guard import Principal, open_guard
-from iam_guard.audit.consumer.reader import read
-from iam_guard.authn.api_key import format_key
+from iam_guard.audit.consumer.reader import read_records
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
 from iam_guard.store.schema import accounts
@@ -134,7 +134,7 @@ def test_authzen_is_served_beside_the_api(serve: Serve, tmp_path: Path) -> None:
     with httpx2.Client(base_url=served.url) as client:
         metadata = client.get("/.well-known/authzen-configuration").json()
         assert metadata["policy_decision_point"] == served.url
-        headers = {"authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
+        headers = {"authorization": "Bearer " + format_api_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
         answer = client.post(metadata["access_evaluation_endpoint"], headers=headers, json=body)
         assert answer.json() == {"decision": True}
     assert served.client(("AKIAADA", "ada-secret")).get_user()["User"]["UserName"] == "ada"
@@ -264,7 +264,7 @@ def test_seed_is_applied_before_serving(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "seed.yaml").write_text(SEED)
     served = serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
     assert served.client(("AKIAADA", "ada-secret")).get_user()["User"]["UserName"] == "ada"
-    bearer = {"authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
+    bearer = {"authorization": "Bearer " + format_api_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu")}
     form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
     assert f"{ACCOUNT}:user/ada" in httpx2.post(served.url, data=form, headers=bearer).text
 
@@ -275,7 +275,7 @@ def test_initial_changes_are_audited(serve: Serve, tmp_path: Path) -> None:
     audit = {"IAM_GUARD_AUDIT": str(tmp_path / "audit.jsonl")}
     serve(*root(), environment=audit).client().get_user()
     serve("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"), environment=audit)
-    events = [(each["eventName"], each["iamGuard"]["kind"]) for each in read(tmp_path / "audit.jsonl")]
+    events = [(each["eventName"], each["iamGuard"]["kind"]) for each in read_records(tmp_path / "audit.jsonl")]
     assert events == [("CreateAccount", "policy_change"), ("GetUser", "decision"), ("ApplySeed", "policy_change")]
     text = (tmp_path / "audit.jsonl").read_text()
     assert "root-secret" not in text
@@ -289,7 +289,7 @@ def test_forwarded_address_needs_trusted_proxy(serve: Serve, tmp_path: Path) -> 
     (tmp_path / "seed.yaml").write_text(SEED.replace("access_keys:", f"{inside}\n        access_keys:"))
     seed = ("--store", "sqlite://", "--seed", str(tmp_path / "seed.yaml"))
     headers = {
-        "authorization": "Bearer " + format_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu"),
+        "authorization": "Bearer " + format_api_key("ADAKEY", "adasecret0123456789abcdefghijklmnopqrstu"),
         "x-forwarded-for": "10.1.2.3",
     }
     form = {"Action": "GetUser", "Version": "2010-05-08"}

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from iam_guard import open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.record.record import Stamp
 from iam_guard.audit.verify.trail_events import refused_line
 from iam_guard.cli import main
@@ -62,7 +62,7 @@ def test_allow_names_statement_and_is_exit_code_0(run: Run) -> None:
 
 def test_event_id_finds_record(run: Run) -> None:
     (segment,) = Path("trail").glob("*/*.jsonl")
-    records = [each for each in read(segment) if each.get("requestID") == "request-1"]
+    records = [each for each in read_records(segment) if each.get("requestID") == "request-1"]
     event = records[0]["eventID"]
     (entry,) = json.loads(run(event, "--trail", "trail", "--store", "sqlite:///iam.db", "--json").output)
     assert entry["record"]["requestID"] == "request-1"
@@ -233,7 +233,7 @@ def test_record_without_decision_is_not_shown_as_refusal(run: Run, name: str, ki
 def test_rejected_request_is_reported(run: Run) -> None:
     """Its record says Allowed; another one says that it was rejected."""
     (segment,) = Path("trail").glob("*/*.jsonl")
-    events = {each["eventID"] for each in read(segment) if each.get("requestID") == "request-1"}
+    events = {each["eventID"] for each in read_records(segment) if each.get("requestID") == "request-1"}
     lines = segment.read_bytes() + b"".join(refused_line(Stamp(NOON, "r"), event) for event in events)
     Path("records.jsonl").write_bytes(lines)
     result = run("request-1", "--trail", "records.jsonl", "--store", "sqlite:///iam.db")

@@ -26,9 +26,9 @@ from iam_guard.authn.people.second_factors.factors import devices_of
 from iam_guard.authn.people.second_factors.one_time_codes import _generator
 from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_pages import sign_in_pages
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -75,7 +75,7 @@ class Site:
 
     def __init__(self, folder: Path, send_reset: Callable[[str, str], None] | None = None, **more: Any) -> None:
         self.now = START
-        self.store: SqlStore = init_store(f"sqlite:///{folder}/iam.db", Settings())
+        self.store: SqlStore = create_store(f"sqlite:///{folder}/iam.db", Settings())
         apply_seed(self.store, load_seed_text(json.dumps(SEED)))
         settings = Settings(
             epoch_poll=3600,
@@ -85,7 +85,7 @@ class Site:
             audit=str(folder / "audit.jsonl"),
             **more,
         )
-        self.guard: Guard = guard_on(self.store, settings, services=[docs])
+        self.guard: Guard = guard_with_store(self.store, settings, services=[docs])
         self.guard.clock = lambda: self.now
         for person in (self.person("ada"), self.person("bob"), self.root()):
             with self.store.write_transaction() as records:

@@ -25,8 +25,8 @@ from iam_guard.console import mail
 from iam_guard.console.mail import Mailer
 from iam_guard.console.sign_in_pages import sign_in_pages
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.factory import guard_on
-from iam_guard.settings import Settings, load
+from iam_guard.factory import guard_with_store
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.schema import accounts
 from tests.audit.pipelines import eventually
 from tests.authn.authorities import SERVER, authority, make
@@ -254,7 +254,7 @@ def test_port_of_the_scheme_is_the_default(url: str, port: int) -> None:
 
 
 def test_password_is_not_shown(tmp_path: Path) -> None:
-    settings = load({}, {"IAM_GUARD_SMTP_URL": f"smtps://user:{QUOTED}@host"})
+    settings = load_settings({}, {"IAM_GUARD_SMTP_URL": f"smtps://user:{QUOTED}@host"})
     made = mailer(f"smtps://user:{QUOTED}@host")
     for shown in (repr(settings), repr(made), repr(made._server)):
         assert SECRET not in shown
@@ -267,7 +267,7 @@ def test_incomplete_settings_are_refused_at_the_start(tmp_path: Path, missing: s
     given = {"smtp_url": "smtps://host", "mail_from": FROM, "site_url": SITE, missing: ""}
     site = Site(tmp_path)
     with pytest.raises(ConfigurationError) as caught:
-        guard_on(site.store, Settings(epoch_poll=3600, **given))
+        guard_with_store(site.store, Settings(epoch_poll=3600, **given))
     assert missing in str(caught.value)
     site.guard.close()
 

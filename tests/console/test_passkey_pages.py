@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from iam_guard import GuardMiddleware
 from iam_guard.console.languages import LANGUAGES, texts
 from iam_guard.console.sign_in_pages import sign_in_pages
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.store.schema import inline_policies, passkeys
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode
 from tests.console.site import Site
@@ -267,7 +267,7 @@ def test_page_at_another_address_has_no_passkeys(site: PasskeySite) -> None:
 def test_configured_site_has_passkeys(site: PasskeySite) -> None:
     """Over TLS, for its host; not at localhost."""
     settings = replace(site.guard.settings, site_url="https://app.example.com", audit="")
-    guard = guard_on(site.store, settings)
+    guard = guard_with_store(site.store, settings)
     try:
         site.app = GuardMiddleware(Starlette(routes=[Mount("/signin", sign_in_pages(guard))]), guard=guard)
         site.browser = site.new_browser("https://app.example.com")

@@ -13,7 +13,7 @@ from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
 from iam_guard.authn.people.second_factors.factors import devices_of
 from iam_guard.authn.people.sign_in import Typed
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.schema import login_profiles, mfa_devices, password_policies
@@ -170,7 +170,7 @@ def test_deleted_password_ends_sessions(site: Site) -> None:
 
 def test_weak_digest_is_renewed(site: Site) -> None:
     """When the cost was raised since."""
-    stronger = guard_on(site.store, Settings(epoch_poll=3600, password_memory=16, password_passes=2))
+    stronger = guard_with_store(site.store, Settings(epoch_poll=3600, password_memory=16, password_passes=2))
     with site.store.read_transaction() as records:
         before = {row["owner"]: row["digest"] for row in records.all(login_profiles)}
     stronger.clock = lambda: site.now

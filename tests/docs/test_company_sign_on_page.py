@@ -12,10 +12,10 @@ import pytest
 
 from iam_guard import Guard, Resource
 from iam_guard.authn.federation.role_session import find_role
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.tables import table
 from tools.blocks import files_of
@@ -35,9 +35,9 @@ ACS = "https://app.acme.example/signin/saml/acs"
 
 @pytest.fixture(scope="module")
 def guard() -> Iterator[Guard]:
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(files_of(PAGE)["iam.yaml"], environment={"ACME_CLIENT_SECRET": "secret"}))
-    with closing(guard_on(store, Settings())) as made:
+    with closing(guard_with_store(store, Settings())) as made:
         yield made
 
 

@@ -22,10 +22,10 @@ from starlette.testclient import TestClient
 
 from iam_guard import open_guard
 from iam_guard.analysis.replay import Replayer, compare_decisions
-from iam_guard.audit.consumer.reader import read
-from iam_guard.factory import guard_on
+from iam_guard.audit.consumer.reader import read_records
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.open_store import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed
 from tests.conftest import Sign
 from tests.serving import serving
@@ -97,7 +97,7 @@ def test_demo_requests_get_expected_answers(
         assert answer.status_code == step.expected, (step, answer.text)
         if step.public:
             continue
-        *_, record = read(audit_file)
+        *_, record = read_records(audit_file)
         assert record["requestID"] == answer.headers["x-amzn-requestid"]
         text = json.dumps(record, ensure_ascii=False)
         for words in step.because.replace("Deny by ", "").split(" of "):
@@ -108,7 +108,7 @@ def test_demo_requests_get_expected_answers(
 def replayed_as_recorded(audit_file: Path) -> None:
     """Decide the recorded requests again: all outcomes equal the recorded ones, if the store has the policies."""
     store = open_store(str(FOLDER / "iam.yaml"), Settings())
-    result = compare_decisions(read(audit_file), Replayer(store, Settings()))
+    result = compare_decisions(read_records(audit_file), Replayer(store, Settings()))
     store.close()
     assert (result.flips, result.contradictions) == ([], [])
     assert result.recorded_policies == result.compared > 20
@@ -119,9 +119,9 @@ def replayed_as_recorded(audit_file: Path) -> None:
 def address(parts: dict[str, Any], tmp_path: Path) -> Iterator[str]:
     """Yield the address of the example with its seed in a database, where `ed` has a password."""
     settings = Settings(audit=str(tmp_path / "audit.jsonl"), sign_in_url="/signin", password_memory=8)
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", settings)
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", settings)
     apply_seed(store, load_seed(FOLDER / "iam.yaml"))
-    with closing(guard_on(store, settings, services=[parts["app"].docs])) as guard:
+    with closing(guard_with_store(store, settings, services=[parts["app"].docs])) as guard:
         app = parts["app"].create(guard)
         with closing(app.state.documents), serving(app) as opened:
             requests = parts["requests_of_the_demo"]

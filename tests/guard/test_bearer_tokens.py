@@ -36,11 +36,11 @@ from iam_guard.errors import (
     StoreUnavailable,
     ValidationError,
 )
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.open_store import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.body_verification import EMPTY_HASH
 from tests.audit.list_sink import ListSink
@@ -686,9 +686,9 @@ def test_missing_oidc_extra_is_reported_at_start(tmp_path: Path, monkeypatch: py
 def test_token_gets_no_session_of_a_suspended_account(issuer: Issuer, tmp_path: Path) -> None:
     """Not even one that was admitted before; the answer is that of a role that does not trust the token."""
     settings = Settings(oidc_addresses=(issuer.at,), oidc_roles=RULES, oidc_cooldown=0.0, oidc_timeout=60.0)
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", settings)
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", settings)
     apply_seed(store, load_seed_text(seed(*ROLES)))
-    guard, token = guard_on(store, settings), issuer.token()
+    guard, token = guard_with_store(store, settings), issuer.token()
 
     def enter(*, cache_only: bool = False) -> Principal:
         return guard.authenticate(request(token), payload_hash=lambda: EMPTY_HASH, cache_only=cache_only)

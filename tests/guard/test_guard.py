@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from iam_guard import AccessDenied, Decision, Guard, Principal, Resource, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import ConfigurationError, DecisionUnavailable, InvalidInput
 from iam_guard.model.request import Call
 from iam_guard.web.service import Service
@@ -337,7 +337,7 @@ def test_every_decision_is_recorded_with_its_epoch(tmp_path: Path) -> None:
         *guard.decide_many(who("ada"), [("docs:Delete", doc("1")), ("nonsense", doc("1"))]),
     ]
     guard.close()
-    records = [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
+    records = [record["iamGuard"] for record in read_records(tmp_path / "audit.jsonl")]
     assert [each["outcome"] for each in records] == ["Allowed", "ExplicitlyDenied", "ImplicitlyDenied"]
     assert [each.get("epoch") for each in records] == [decision.epoch for decision in decisions]
     assert records[0]["epoch"] is not None

@@ -23,11 +23,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Decision, Guard, GuardMiddleware, Principal, Service, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.sinks import open_sink
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import DecisionUnavailable, StoreUnavailable
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import open_database, open_store
@@ -262,7 +262,7 @@ def test_last_used_is_written_on_close(tmp_path: Path) -> None:
     settings = Settings(sealing_keys=("dGhlIHRlc3RzIG9mIHRoZSBzdG9yZSBzZWFsIGl0IDs=",))
     store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", settings, create=True)
     apply_seed(store, load_seed_text(seed("docs:Get")))
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     before = store.epoch()
     assert guard.decide(ADA, "docs:Get", DOCUMENT).allowed
     assert not guard.decide(ADA, "docs:Put", DOCUMENT).allowed
@@ -327,7 +327,7 @@ def test_each_decision_uses_one_epoch_during_edits(tmp_path: Path) -> None:
     for epoch in by_epoch:
         both = [outcomes.get((epoch, action), set()) for action in ("docs:Get", "docs:Put")]
         assert both[0].isdisjoint(both[1])
-    assert len(list(read(tmp_path / "audit.jsonl"))) == len(decisions)
+    assert len(list(read_records(tmp_path / "audit.jsonl"))) == len(decisions)
 
 
 def test_threads_do_not_share_a_caller(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_closed_guard_allows_nothing(tmp_path: Path) -> None:
 def test_unreferenced_guard_releases_its_store(tmp_path: Path) -> None:
     """Even while metrics callbacks exist: opening many guards does not leak memory."""
     store = open_database("sqlite://", Settings())
-    guard = guard_on(store, Settings(audit=str(tmp_path / "audit.jsonl")))
+    guard = guard_with_store(store, Settings(audit=str(tmp_path / "audit.jsonl")))
     guard.close()
     gone = weakref.ref(store)
     del guard, store

@@ -22,7 +22,7 @@ from botocore.credentials import Credentials
 
 from iam_guard import Guard, Principal, Service
 from iam_guard.audit.trail import Trail
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.signatures import sigv4
 from iam_guard.errors import CredentialError, IamGuardError, InvalidClientTokenId
@@ -62,7 +62,7 @@ def signed(key_id: str = KEY, secret: str = SECRET, *, now: Any = NOW) -> HttpRe
 
 
 def bearing(id: str = API_ID, secret: str = API_SECRET) -> HttpRequest:
-    return HttpRequest("GET", b"/", b"", ((b"authorization", f"Bearer {format_key(id, secret)}".encode()),))
+    return HttpRequest("GET", b"/", b"", ((b"authorization", f"Bearer {format_api_key(id, secret)}".encode()),))
 
 
 def authenticate(guard: Guard, request: HttpRequest) -> Principal:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 
 from iam_guard import Guard, NotFilterable, Principal, Resource, Service, open_guard
 from iam_guard.errors import ConfigurationError
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Call
@@ -212,7 +212,7 @@ def test_filter_follows_resource_policies_of_the_store(tmp_path: Path, session: 
     """Shared with another account, denied to its own, and withdrawn: each with the policy of the resource itself."""
     store = open_database(f"sqlite:///{tmp_path}/iam-guard.db", Settings(epoch_poll=0.0), create=True)
     apply_seed(store, load_seed_text(seed_text()))
-    guard = guard_on(store, Settings(epoch_poll=0.0), services=[declare()])
+    guard = guard_with_store(store, Settings(epoch_poll=0.0), services=[declare()])
     gus, bob = user("gus", GLOBEX), user("bob")
     arn = f"arn:aws:docs:us-east-1:{ACME}:document"
     assert listed(guard, session, gus) == [5, 6]

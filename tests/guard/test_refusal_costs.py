@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import event
 
 from iam_guard import Guard, GuardMiddleware, open_guard
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CredentialError
 from tests.laws.fast_path.application import asgi_app, call_asgi, docs
@@ -54,7 +54,7 @@ def with_signature(id: str, secret: str) -> Wire:
 
 
 def with_api_key(id: str, secret: str) -> Wire:
-    return replace(PLAIN, headers=(*PLAIN.headers, (b"x-api-key", format_key(id, secret).encode())))
+    return replace(PLAIN, headers=(*PLAIN.headers, (b"x-api-key", format_api_key(id, secret).encode())))
 
 
 Send = Callable[[Guard, Wire], object]

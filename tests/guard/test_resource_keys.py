@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from iam_guard import Decision, Guard, Principal, Resource, Service, compile_policies, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.evaluation.authorization_message import authorization_message
 from iam_guard.evaluation.authorizer import Authorizer
 from iam_guard.model.request import AccessRequest
@@ -163,7 +163,7 @@ def test_unusable_key_is_explained_and_withheld(
         assert "it could not be evaluated: ContextError" in json.dumps(explanation.to_dict())
     assert encoded_message(guard, decision)
     assert key.lower() not in dict(decision.request.context)
-    *_, record = read(trail)
+    *_, record = read_records(trail)
     (condition,) = record["iamGuard"]["conditions"]
     assert condition == {"key": condition["key"], "withheld": True}
     assert condition["key"].lower() == key.lower()

@@ -11,14 +11,14 @@ from unittest import mock
 import pytest
 
 from iam_guard import Guard, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import CacheMiss, ConfigurationError, SeedError, StoreUnavailable
 from iam_guard.guard.loader import Loader
 from iam_guard.guard.shadow_mode import ShadowMode
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.conftest import ACME, SEED
@@ -47,7 +47,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
 
 
 def recorded(tmp_path: Path) -> list[dict[str, Any]]:
-    return [record["iamGuard"] for record in read(tmp_path / "audit.jsonl")]
+    return [record["iamGuard"] for record in read_records(tmp_path / "audit.jsonl")]
 
 
 def test_difference_is_recorded_and_decision_stands(opened: Open, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_candidate_with_other_ids_finds_callers_by_name(tmp_path: Path) -> None:
     (tmp_path / "iam.yaml").write_text(SEED)
     settings = Settings()
     for name in ("one", "two"):
-        store = init_store(f"sqlite:///{tmp_path}/{name}.db", settings)
+        store = create_store(f"sqlite:///{tmp_path}/{name}.db", settings)
         apply_seed(store, load_seed_text(SEED))
         store.close()
     one, two = (f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "two"))

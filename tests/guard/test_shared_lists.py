@@ -21,12 +21,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import StaticPool
 
 from iam_guard import Guard, NotFilterable, Principal, Service
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.account import AccountState
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.policies import resource_statements as statements
 from iam_guard.store.schema import accounts, identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -130,7 +130,7 @@ class World:
         apply_seed(store, load_seed_text(seed_text()))
         self.store, self.session = store, session
         settings = Settings(epoch_poll=3600, store_schema=schema)
-        self.guard: Guard = guard_on(store, settings, services=[declare()])
+        self.guard: Guard = guard_with_store(store, settings, services=[declare()])
         self.mappings: Any = self.guard.catalogues[0].mappings
         for model, rows in ((Document, DOCUMENTS), (Paper, PAPERS)):
             session.execute(insert(model), rows)
@@ -169,10 +169,10 @@ def opened(way: str, folder: Path) -> Iterator[World]:
             return
         url = server.create()
         engine = create_engine(url)
-        store = init_store(url, settings)
+        store = create_store(url, settings)
     else:
         url = f"sqlite:///{folder}/iam-guard.db"
-        store = init_store(url, settings)
+        store = create_store(url, settings)
         engine = create_engine("sqlite://", poolclass=StaticPool)
         if way == "joined-sqlite":
             with engine.connect() as connection:

@@ -13,13 +13,13 @@ import pytest
 
 from iam_guard import Guard, Principal, Service
 from iam_guard.evaluation.authorizer import Authorizer
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.step_up import needs_second_factor
 from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Issued, PrincipalType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACCOUNT = "111122223333"
@@ -69,9 +69,9 @@ def guard() -> Iterator[Guard]:
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACCOUNT}}
     role = {"name": "Reader", "trust": {"Version": "2012-10-17", "Statement": [trust]}, "inline": users[0]["inline"]}
     seed = {"version": 1, "accounts": [{"id": ACCOUNT, "name": "acme", "users": users, "roles": [role]}]}
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(json.dumps(seed)))
-    with closing(guard_on(store, Settings(), services=[docs])) as made:
+    with closing(guard_with_store(store, Settings(), services=[docs])) as made:
         made.clock = lambda: NOON
         yield made
 

@@ -42,7 +42,7 @@ import time
 from typing import Any, Final
 
 from iam_guard import Resource, RouteMap, Service, current_decision, current_principal
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 ACME, GLOBEX = "111122223333", "444455556666"
 ARN = f"arn:aws:docs:us-east-1:{ACME}:document/"
@@ -160,14 +160,14 @@ ADA = ("AKIATESTADA000000001", "ada-secret-0123456789abcdefghijklmnopqrs")
 RITA = ("AKIATESTRITA00000001", "rita-secret-0123456789abcdefghijklmnopqr")
 EVE = ("AKIATESTEVE000000001", "eve-secret-0123456789abcdefghijklmnopqrs")
 GUS = ("AKIATESTGUS000000001", "gus-secret-0123456789abcdefghijklmnopqrs")
-RITAS_API_KEY = format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst")
+RITAS_API_KEY = format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst")
 ISSUER = "https://id.example.com/tenant"
 READER = f"arn:aws:iam::{ACME}:role/Reader"
 
 
 def api_key_of(number: int) -> str:
     """Return the API key of one of the concurrent callers."""
-    return format_key(f"CROWD{number:03}", f"crowd{number:03}secret".ljust(40, "0"))
+    return format_api_key(f"CROWD{number:03}", f"crowd{number:03}secret".ljust(40, "0"))
 
 
 def _policy(*statements: tuple[str, str, str]) -> dict[str, Any]:

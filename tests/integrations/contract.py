@@ -34,7 +34,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from iam_guard import Guard, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.testing.coverage.route_measurement import RouteMeasurement
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
@@ -192,7 +192,7 @@ class Caller:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the audit records since the last call; incomplete lines are returned by the next call."""
-        records = list(read(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
+        records = list(read_records(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
         new, self._read = records[self._read :], len(records)
         return new
 

@@ -16,13 +16,13 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from iam_guard import Guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.authn.people.person import find_person
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE, clear_cookie, csrf_token
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.browser.sign_in_redirect import STEP_UP
 from tests.integrations.application import ACME, ARN, RITAS_API_KEY, docs, ran, resources, seed
@@ -121,10 +121,10 @@ def check_session_cookie(
     lacks_websocket: bool,
 ) -> None:
     """Send all rows to the application on a guard with a database, and check the audit records."""
-    store = init_store(f"sqlite:///{folder}/iam.db", Settings())
+    store = create_store(f"sqlite:///{folder}/iam.db", Settings())
     apply_seed(store, load_seed_text(_seed()))
     settings = Settings(audit=f"{folder}/audit.jsonl", sign_in_url="/signin")
-    with closing(guard_on(store, settings, services=[docs], resources=resources)) as guard:
+    with closing(guard_with_store(store, settings, services=[docs], resources=resources)) as guard:
         now = guard.clock()
         instants = {"ada": None, "mona": None, "mona long ago": now - timedelta(seconds=RECENT), "mona now": now}
         issued = {name: _issue(guard, name.partition(" ")[0], instant) for name, instant in instants.items()}
@@ -134,7 +134,7 @@ def check_session_cookie(
                 _check(row, address, "" if row.cookie is None else issued.get(row.cookie, (row.cookie,))[0])
             if not lacks_websocket:
                 _check_handshakes(address, token)
-    written = list(read(folder / "audit.jsonl", on_broken=lambda _: None))
+    written = list(read_records(folder / "audit.jsonl", on_broken=lambda _: None))
     assert {record["iamGuard"].get("credentialKind") for record in written} >= {"session"}
     ids = {record["userIdentity"].get("credentialId") for record in written if record["userIdentity"].get("arn")}
     assert ids == {"RITA", *(session.id for _, session in issued.values())}

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from tests.integrations.contract import needed
 
 needed("fastmcp", "iam_guard_fastmcp")
@@ -21,7 +21,7 @@ from fastmcp import Client, FastMCP  # noqa: E402
 from fastmcp.exceptions import McpError  # noqa: E402
 from iam_guard_fastmcp import GuardTools  # noqa: E402
 
-from iam_guard.authn.api_key import format_key  # noqa: E402
+from iam_guard.authn.api_key import format_api_key  # noqa: E402
 
 ACME: Final = "111122223333"
 CALLERS: Final = 100
@@ -34,7 +34,7 @@ def arn(name: str) -> str:
 
 
 def key_of(name: str) -> dict[str, str]:
-    key = format_key(f"KEY{name.upper()}", f"{name}secret".ljust(40, "0"))
+    key = format_api_key(f"KEY{name.upper()}", f"{name}secret".ljust(40, "0"))
     return {"authorization": f"Bearer {key}"}
 
 
@@ -73,7 +73,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 
 def records(guard: Guard) -> list[dict[str, Any]]:
-    return list(read(Path(guard.settings.audit)))
+    return list(read_records(Path(guard.settings.audit)))
 
 
 def library(guard: Guard, principal: str | None = None, **options: Any) -> FastMCP:

@@ -24,7 +24,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from iam_guard_grpc import AioGuardInterceptor, GuardInterceptor, streaming
 
 from iam_guard import Guard, current_principal, open_guard, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from tests.integrations.application import (
     ARN,
     CONCURRENT_CALLERS,
@@ -244,7 +244,7 @@ def opened(folder: Path, **settings: Any) -> Iterator[Guard]:
 def records_in(folder: Path) -> list[str]:
     """Return the audit records of a guard, each as `eventName errorCode-or-outcome`."""
     path = folder / "audit.jsonl"
-    records = list(read(path, on_broken=lambda _: None)) if path.exists() else []
+    records = list(read_records(path, on_broken=lambda _: None)) if path.exists() else []
     return [f"{one['eventName']} {one.get('errorCode') or one['iamGuard']['outcome']}" for one in records]
 
 

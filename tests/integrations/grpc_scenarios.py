@@ -15,14 +15,14 @@ from urllib.parse import unquote
 import grpc
 from botocore.awsrequest import AWSRequest
 
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from tests.integrations.application import ADA, EVE, GUS, RITA, RITAS_API_KEY, seed
 from tests.integrations.scenarios import SCENARIOS, OidcToken, Scenario, user
 
 API_KEYS: Final = {
-    "ada": format_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
-    "eve": format_key("EVES", "evesecret00123456789abcdefghijklmnopqrst"),
-    "gus": format_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
+    "ada": format_api_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
+    "eve": format_api_key("EVES", "evesecret00123456789abcdefghijklmnopqrst"),
+    "gus": format_api_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
     "rita": RITAS_API_KEY,
 }
 _NAMES = {ADA[0]: "ada", RITA[0]: "rita", EVE[0]: "eve", GUS[0]: "gus"}

@@ -21,7 +21,7 @@ from aiohttp import web  # noqa: E402
 from iam_guard_aiohttp import setup  # noqa: E402
 
 from iam_guard import Guard, public  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from tests.aiohttp_serving import by_aiohttp  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, answer, docs, ran, received  # noqa: E402
@@ -193,7 +193,7 @@ def test_url_as_target_has_the_host_of_the_header(
     """aiohttp believes the URL; the signature covers the header."""
     found, body = ask(address, "GET", target, sign(RITA, "GET", "/documents/7"))
     assert found == status, body
-    assert [*read(audit_file)][-1]["requestID"]
+    assert [*read_records(audit_file)][-1]["requestID"]
 
 
 def test_fragment_is_not_part_of_the_target(address: str, sign: Sign) -> None:

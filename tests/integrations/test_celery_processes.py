@@ -24,7 +24,7 @@ from iam_guard_celery import guard_tasks  # noqa: E402
 from iam_guard import Guard, Principal, open_guard  # noqa: E402
 from iam_guard.audit.verify.signing_keys import create_signing_key_file  # noqa: E402
 from iam_guard.settings import Settings  # noqa: E402
-from iam_guard.store.open_store import init_store, open_store  # noqa: E402
+from iam_guard.store.open_store import create_store, open_store  # noqa: E402
 from iam_guard.store.seed import apply_seed, load_seed_text  # noqa: E402
 from tests.audit.pipelines import eventually, facts_in, gaps_in  # noqa: E402
 from tests.integrations.celery_tasks import answer, calling  # noqa: E402
@@ -85,7 +85,7 @@ class Farm:
         self.folder, self.trail = folder, folder / "trail"
         store = f"sqlite:///{folder}/iam.db"
         users = [{"name": name, "inline": {"P": READ}} for name in NAMES]
-        opened = init_store(store, Settings())
+        opened = create_store(store, Settings())
         apply_seed(opened, load_seed_text(json.dumps({"version": 1, "accounts": [account(users)]})))
         opened.close()
         create_signing_key_file(folder / "iam.db.audit-key")

@@ -34,7 +34,7 @@ from rest_framework.routers import SimpleRouter  # noqa: E402
 from rest_framework.viewsets import ViewSet  # noqa: E402
 
 from iam_guard import Guard, RouteMap, current_principal, public, requires  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import ARN, SECRET, ran  # noqa: E402
@@ -265,7 +265,7 @@ def test_decision_uses_the_parameters_of_the_view(mapped: Mapped, ask: Ask, audi
     """Converted values, and those added by the pattern."""
     mapped(writing("/numbers/<int:document_id>", "/first", resource=DOCUMENT))
     assert [ask(each, ADA) for each in ("/numbers/007", "/first")] == [200, 200]
-    assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read(audit_file)] == ["7", "1"]
+    assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read_records(audit_file)] == ["7", "1"]
     assert ran == ["{'document_id': 7}", "{'document_id': 1}"]
 
 
@@ -365,7 +365,7 @@ def test_outer_middleware_may_change_the_request(mapped: Mapped, ask: Ask, audit
     before = [within(Changing), "iam_guard_django.GuardMiddleware"]
     mapped(writing("/numbers/{document_id}", resource=DOCUMENT), MIDDLEWARE=before)
     assert ask("/numbers/7", ADA) == 200
-    assert [each["resources"][0]["ARN"] for each in read(audit_file)] == [f"{ARN}99"]
+    assert [each["resources"][0]["ARN"] for each in read_records(audit_file)] == [f"{ARN}99"]
 
 
 def test_decorator_and_row_both_decide(mapped: Mapped, ask: Ask, guard: Guard) -> None:

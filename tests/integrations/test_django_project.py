@@ -30,7 +30,7 @@ from iam_guard_django.views import inventory  # noqa: E402
 
 import tests.integrations.django_project as urls  # noqa: E402  before what needs Django's settings
 from iam_guard import Guard, current_principal, open_guard, requires  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.authn.signatures.chunked import MIN_CHUNK_SIZE  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, SEED, Sign  # noqa: E402
@@ -365,7 +365,7 @@ def test_debug_mode_has_the_same_errors(guard: Guard, audit_file: Path) -> None:
         assert client.get("/documents/7").json()["code"] == "MissingAuthenticationToken"
         missing = client.get("/shared/missing")
         assert missing.status_code == 401
-    records = list(read(audit_file))
+    records = list(read_records(audit_file))
     assert records[-1]["requestID"] == missing.headers["x-amzn-requestid"]
 
 

@@ -31,7 +31,7 @@ from rest_framework.views import APIView  # noqa: E402
 from rest_framework.viewsets import ViewSet  # noqa: E402
 
 from iam_guard import Guard, Resource  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs  # noqa: E402
 
@@ -164,7 +164,7 @@ def test_errors_are_those_of_the_guard(client: Client, sign: Sign, audit_file: A
     assert (anonymous.status_code, anonymous.json()["code"]) == (401, "MissingAuthenticationToken")
     missing = ask(client, sign, "/documents/missing/")
     assert (missing.status_code, missing.json()["code"]) == (404, "NoSuchEntity")
-    records = list(read(audit_file))
+    records = list(read_records(audit_file))
     assert [record["requestID"] for record in records] == [
         each.headers["x-amzn-requestid"] for each in (anonymous, missing)
     ]
@@ -175,7 +175,7 @@ def test_unguarded_action_does_not_run(client: Client, sign: Sign, audit_file: A
     ran.clear()
     refused = ask(client, sign, "/documents/7/", ADA, "DELETE")
     assert (refused.status_code, ran) == (500, [])
-    (record,) = read(audit_file)
+    (record,) = read_records(audit_file)
     assert record["eventName"] == "UndecidedEndpoint"
 
 

@@ -26,7 +26,7 @@ from rest_framework.response import Response  # noqa: E402
 from rest_framework.serializers import CharField, Serializer  # noqa: E402
 
 from iam_guard import Guard  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import SECRET, docs  # noqa: E402
 
@@ -92,7 +92,7 @@ def test_page_has_the_permitted_forms(client: Client, sign: Sign, audit_file: Pa
     page = ask(client, sign, "/documents/7", RITA)
     assert (page.status_code, FORM in page.text) == (200, False)
     assert FORM in ask(client, sign, "/documents/7", ADA).text
-    names = [each["eventName"] for each in read(audit_file)]
+    names = [each["eventName"] for each in read_records(audit_file)]
     assert names.count("GetDocument") == 2
     assert "PutDocument" not in names
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from iam_guard import open_guard
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from tests.integrations.contract import Sent, needed, over
 from tests.serving import serving
 from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
-    "ada": format_key("ADA1", "adasecret0123456789abcdefghijklmnopqrstuv"),
-    "rita": format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
-    "gus": format_key("GUS1", "gussecret0123456789abcdefghijklmnopqrstuv"),
+    "ada": format_api_key("ADA1", "adasecret0123456789abcdefghijklmnopqrstuv"),
+    "rita": format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
+    "gus": format_api_key("GUS1", "gussecret0123456789abcdefghijklmnopqrstuv"),
 }
 
 

@@ -37,7 +37,7 @@ from iam_guard import (  # noqa: E402
     open_guard,
     public,
 )
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from iam_guard.web.endpoints import endpoint_row, unguarded_message  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
@@ -328,7 +328,7 @@ def test_dependency_decides_once_per_request(guard: Guard, sign: Sign, audit_fil
 
     app.include_router(router)
     assert client_of(guard, app).get("/7", headers=sign(RITA, "GET", "/7")).json() is True
-    assert len(list(read(audit_file))) == 1
+    assert len(list(read_records(audit_file))) == 1
 
 
 def test_several_dependencies_all_decide(guard: Guard, sign: Sign) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column  # no
 from starlette.testclient import TestClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, Service, open_guard  # noqa: E402
-from iam_guard.authn.api_key import format_key  # noqa: E402
+from iam_guard.authn.api_key import format_api_key  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from iam_guard.web.asgi.routes import unguarded  # noqa: E402
 
@@ -66,7 +66,7 @@ accounts:
 
 
 def headers(key: str) -> dict[str, str]:
-    return {"authorization": "Bearer " + format_key(key, SECRET)}
+    return {"authorization": "Bearer " + format_api_key(key, SECRET)}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from iam_guard_flask import IamGuard, inventory  # noqa: E402
 from werkzeug.middleware.dispatcher import DispatcherMiddleware  # noqa: E402
 
 from iam_guard import AccessDenied, Guard, current_principal, public  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.errors import ConfigurationError, NoSuchEntity  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.application import (  # noqa: E402
@@ -362,7 +362,7 @@ def test_own_error_handler_gets_the_denial(app: Flask, guard: Guard, sign: Sign,
     assert get(app, "/documents/7", sign).data == b"<p>AccessDenied</p>"
     missing = get(app, "/shared/missing", sign)
     assert missing.data == b"<p>nothing</p>"
-    denied, absent = read(audit_file)
+    denied, absent = read_records(audit_file)
     assert denied["errorCode"] == "AccessDenied"
     assert (absent["errorCode"], absent["requestID"]) == ("NoSuchEntity", missing.headers["x-amzn-requestid"])
 

@@ -19,7 +19,7 @@ from iam_guard_flask import IamGuard, inventory  # noqa: E402
 from werkzeug.middleware.dispatcher import DispatcherMiddleware  # noqa: E402
 
 from iam_guard import Guard, RouteMap, current_principal, public, read_route_map, requires  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations import test_flask as decorated  # noqa: E402
@@ -153,7 +153,11 @@ def test_decision_uses_the_parameters_of_the_view(app: Flask, guard: Guard, sign
     IamGuard(app, guard=guard, routes=writing("/numbers/{document_id}", "/first", "/{tenant}/own", resource=DOCUMENT))
     ask = asker(app, sign)
     assert [ask(path, ADA) for path in ("/numbers/-007", "/first", "/acme/own")] == [200, 200, 200]
-    assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read(audit_file)] == ["-7", "1", "of-acme"]
+    assert [each["resources"][0]["ARN"].rpartition("/")[2] for each in read_records(audit_file)] == [
+        "-7",
+        "1",
+        "of-acme",
+    ]
     assert ran == ["{'document_id': -7}", "{'document_id': 1}", "{'document_id': 'of-acme'}"]
 
 

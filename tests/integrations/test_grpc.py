@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from tests.authn.issuer import Issuer, publishing
 from tests.integrations.application import (
     CONCURRENT_CALLERS,
@@ -55,7 +55,7 @@ class Caller:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the audit records since the last call."""
-        records = list(read(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
+        records = list(read_records(self._audit, on_broken=lambda _: None)) if self._audit.exists() else []
         new, self._read = records[self._read :], len(records)
         return new
 

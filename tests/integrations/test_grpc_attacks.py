@@ -14,7 +14,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from iam_guard import AccessDenied, Guard, current_decision
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import IamGuardError, ServerBusy
 from tests.integrations.application import ADA, ARN, DOCUMENT, RITAS_API_KEY, SECRET, docs
 from tests.integrations.contract import needed
@@ -52,7 +52,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 
 def last_record(folder: Path) -> dict[str, Any]:
-    return list(read(folder / "audit.jsonl", on_broken=lambda _: None))[-1]
+    return list(read_records(folder / "audit.jsonl", on_broken=lambda _: None))[-1]
 
 
 # --- metadata ------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from starlette.routing import Mount, Route  # noqa: E402
 from starlette.testclient import TestClient as StarletteClient  # noqa: E402
 
 from iam_guard import Guard, GuardMiddleware, Service, current_decision, inventory, open_guard, public  # noqa: E402
-from iam_guard.audit.consumer.reader import read  # noqa: E402
+from iam_guard.audit.consumer.reader import read_records  # noqa: E402
 from iam_guard.errors import ConfigurationError  # noqa: E402
 from tests.conftest import ADA, RITA, Sign  # noqa: E402
 from tests.integrations.test_litestar import by_decorators, by_guards  # noqa: E402
@@ -360,4 +360,4 @@ def test_every_denial_is_recorded_once(guard: Guard, sign: Sign, audit_file: Pat
 
     with client_of(guard, get_document) as client:
         assert client.get("/7", headers=sign(RITA, "GET", "/7")).status_code == 403
-    assert [each["eventName"] for each in read(audit_file)] == ["PutDocument"]
+    assert [each["eventName"] for each in read_records(audit_file)] == ["PutDocument"]

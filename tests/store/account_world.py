@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from iam_guard import Guard, Principal, Service
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.errors import CacheMiss
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import Session
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
@@ -34,10 +34,10 @@ SECRET = "secret-0123456789abcdefghijklmnopqrstuvw"
 OWN, SHARED = (f"arn:aws:docs:us-east-1:{ACME}:document/{name}" for name in ("own", "shared"))
 CHANGER = """
 import sys
-from iam_guard.factory import guard_on
-from iam_guard.settings import load
+from iam_guard.factory import guard_with_store
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_database
-guard = guard_on(open_database(sys.argv[1], load()), load())
+guard = guard_with_store(open_database(sys.argv[1], load_settings()), load_settings())
 print("ready", flush=True)
 for line in sys.stdin:
     change, account = line.split()
@@ -98,7 +98,7 @@ class World:
         chosen = Settings(**{"sealing_keys": (SEALING_KEY,), "public_hosts": (), **settings})
         self.store = open_database(url, chosen)
         apply_seed(self.store, load_seed_text(seed()))
-        self.guard: Guard = guard_on(self.store, chosen, services=[Service("docs")])
+        self.guard: Guard = guard_with_store(self.store, chosen, services=[Service("docs")])
         ada = Principal.from_arn(ADA)
         self.ada = replace(ada, userid=self.guard.store.principal(ada).principal.userid)  # type: ignore[attr-defined]
 

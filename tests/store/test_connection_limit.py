@@ -22,7 +22,7 @@ from iam_guard.store import open_store as store_opening
 from iam_guard.store.cache import change_listener
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import _reason, make_engine, reading, writing
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.schema import accounts
 from tests.audit.pipelines import eventually
 from tests.store.databases import SEALING_KEY, Server
@@ -227,4 +227,4 @@ def test_init_at_the_limit_names_the_reason(
 ) -> None:
     monkeypatch.setattr(store_opening, "BUSY_SECONDS", 0.2)
     with limited_user(server, bare_postgresql, 0) as url, pytest.raises(StoreUnavailable, match=NONE_LEFT):
-        init_store(url, settings(store_timeout=0.2))
+        create_store(url, settings(store_timeout=0.2))

@@ -16,10 +16,10 @@ from iam_guard import Guard
 from iam_guard.authn.people.sessions.browser_sessions import MAX_SESSIONS
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn, end_of_providers
 from iam_guard.errors import AccessDenied
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import Session
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.people.browser_session_rows import role_principal
 from iam_guard.store.schema import federated_sessions, identities
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -31,9 +31,9 @@ AT_ONCE = 6
 
 @pytest.fixture
 def guard(database: str, settings: Settings) -> Iterator[Guard]:
-    store = init_store(database, settings)
+    store = create_store(database, settings)
     apply_seed(store, load_seed_text(json.dumps(seed())))
-    made = guard_on(store, Settings(epoch_poll=3600))
+    made = guard_with_store(store, Settings(epoch_poll=3600))
     made.clock = lambda: START
     yield made
     made.close()

@@ -24,7 +24,7 @@ from iam_guard.store.database.engine import reading, writing
 from iam_guard.store.database.postgresql_schema import schema_of, use_own_schema
 from iam_guard.store.identifiers import entity_digest
 from iam_guard.store.migrations import is_current, steps, upgrade
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.policies.builtin import MANAGED, insert_missing_policies
 from tests.store.databases import SEALING_KEY
 
@@ -131,7 +131,7 @@ def test_earlier_store_is_opened(bare_database: str, open_engine: Callable[[str]
     """Its policies decide, its sealed secrets open, and it can be changed."""
     engine = open_engine(bare_database)
     restore(engine, version)
-    init_store(bare_database, Settings(sealing_keys=(SEALING_KEY,))).close()
+    create_store(bare_database, Settings(sealing_keys=(SEALING_KEY,))).close()
     store = open_database(bare_database, Settings(sealing_keys=(SEALING_KEY,)))
     key = store.access_key("AKIAALICE")
     store.close()

@@ -16,7 +16,7 @@ from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import accept_sealing_keys, check_store, init_store, open_database, open_store
+from iam_guard.store.open_store import accept_sealing_keys, check_store, create_store, open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
@@ -117,9 +117,9 @@ def test_seed_file_opens_a_following_store(tmp_path: Path) -> None:
 def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
     """A database without its key file is refused: a new key would open nothing."""
     url = f"sqlite:///{tmp_path}/a.db"
-    init_store(url, Settings()).close()
+    create_store(url, Settings()).close()
     (tmp_path / "a.db.key").unlink()
-    for opened in (open_store, init_store):
+    for opened in (open_store, create_store):
         with pytest.raises(
             ConfigurationError, match=r"cannot read the sealing key file .*: restore it, or set "
         ) as caught:
@@ -131,9 +131,9 @@ def test_lost_key_file_is_not_replaced(tmp_path: Path) -> None:
 def test_store_does_not_open_with_other_keys(tmp_path: Path) -> None:
     """Neither for the application, nor for a command that creates or checks stores."""
     url = f"sqlite:///{tmp_path}/a.db"
-    init_store(url, Settings()).close()
+    create_store(url, Settings()).close()
     other = Settings(sealing_keys=(OTHER_KEY,))
-    for opening in (open_database, init_store, check_store):
+    for opening in (open_database, create_store, check_store):
         with pytest.raises(ConfigurationError, match="expected the sealing keys of this store, got others"):
             opening(url, other)
     own = (tmp_path / "a.db.key").read_text().strip()
@@ -144,7 +144,7 @@ def test_store_does_not_open_with_other_keys(tmp_path: Path) -> None:
 def test_store_whose_keys_are_lost_opens_with_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Once an operator accepts them. The log names the lost secrets; an applied seed seals them with the new key."""
     url = f"sqlite:///{tmp_path}/a.db"
-    store = init_store(url, Settings())
+    store = create_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
     store.close()
     settings = Settings(sealing_keys=(OTHER_KEY,))
@@ -169,7 +169,7 @@ def test_folder_of_store_is_not_created(tmp_path: Path) -> None:
 def test_older_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening does not upgrade: `iam-guard init` does."""
     url = f"sqlite:///{tmp_path}/a.db"
-    init_store(url, Settings()).close()
+    create_store(url, Settings()).close()
     known = migrations._revisions()
     monkeypatch.setattr(migrations, "_revisions", lambda: known | {"9999"})
     with pytest.raises(ConfigurationError, match="expected a store with the current schema"):

@@ -21,10 +21,10 @@ WITHIN_SECONDS = 1.0
 
 WRITER = """
 import sys
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
-store = open_database(sys.argv[1], load())
+store = open_database(sys.argv[1], load_settings())
 print("ready", flush=True)
 for line in sys.stdin:
     print(apply_seed(store, load_seed_text(line)).epoch, flush=True)

@@ -18,14 +18,14 @@ from sqlalchemy import Connection, event, func, select
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.trail import Trail
 from iam_guard.errors import StoreUnavailable
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import KEPT
 from iam_guard.store.database.engine import reading, writing
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import changes, meta, metadata
 from iam_guard.store.sql_store import SqlStore
 from tests.serving import serving
@@ -69,7 +69,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             do_without(server)
         assert isinstance(server, Server)
         url = server.create()
-    store = init_store(url, Settings(sealing_keys=(SEALING_KEY,)))
+    store = create_store(url, Settings(sealing_keys=(SEALING_KEY,)))
     fill(store, USERS)
     yield store
     store.close()
@@ -150,7 +150,7 @@ def authenticate(store: SqlStore) -> list[Statement]:
 def manage(store: SqlStore) -> Iterator[list[Statement]]:
     """Yield the statements of the most frequent operations of the IAM API."""
     key = create_access_key(store, None)
-    guard = guard_on(store, Settings(sealing_keys=(SEALING_KEY,)))
+    guard = guard_with_store(store, Settings(sealing_keys=(SEALING_KEY,)))
     with serving(aws_api(guard)) as url:
         options = {"aws_access_key_id": key[0], "aws_secret_access_key": key[1], "region_name": "us-east-1"}
         iam = boto3.client("iam", endpoint_url=url, config=Config(retries={"max_attempts": 1}), **options)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from iam_guard.errors import ConfigurationError, SeedError
-from iam_guard.settings import Settings, load
-from iam_guard.store.open_store import init_store, open_database, open_store
+from iam_guard.settings import Settings, load_settings
+from iam_guard.store.open_store import create_store, open_database, open_store
 from iam_guard.store.quotas import FIXED_QUOTAS, QUOTAS, effective_quotas
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.seed import apply_seed, load_seed, load_seed_text
@@ -30,7 +30,7 @@ def test_default_quotas_are_those_of_aws() -> None:
 
 def test_quotas_are_changed_by_the_setting() -> None:
     """Also by the environment, separated by commas; spaces around `=` don't matter."""
-    settings = load({}, {"IAM_GUARD_QUOTAS": "users per account = 10000, accounts per store=3"})
+    settings = load_settings({}, {"IAM_GUARD_QUOTAS": "users per account = 10000, accounts per store=3"})
     found = effective_quotas(settings.quotas)
     assert (found["users per account"], found["accounts per store"]) == (10_000, 3)
     assert found["virtual MFA devices per account"] == 10_000
@@ -77,7 +77,7 @@ def test_every_kind_of_store_has_the_quotas(tmp_path: Path) -> None:
     file = tmp_path / "iam.yaml"
     file.write_text(HEAD)
     url = f"sqlite:///{tmp_path}/store.db"
-    init_store(url, settings).close()
+    create_store(url, settings).close()
     for path in (url, str(file)):
         with closing(open_store(path, settings)) as opened, closing(copy_to_memory(opened)) as copy:
             for store in (opened, copy):
@@ -123,7 +123,7 @@ def test_raised_quota_admits_a_larger_seed() -> None:
 @table("limit", [1, 2, 7])
 def test_seed_drops_versions_beyond_the_quota(limit: int) -> None:
     """Each changed document is a new version; the oldest are deleted."""
-    with closing(init_store("sqlite://", Settings(quotas=(f"managed policy versions={limit}",)))) as store:
+    with closing(create_store("sqlite://", Settings(quotas=(f"managed policy versions={limit}",)))) as store:
         for number in range(9):
             policy = f"    policies: [{{name: p, document: {ALLOW % f'Get{number}'}}}]\n"
             apply_seed(store, load_seed_text(HEAD + policy, quotas=store.quotas))

@@ -25,7 +25,7 @@ from iam_guard.store import readiness
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import make_engine
 from iam_guard.store.database.sqlite import StoreLost, create_store_file, file_of
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -48,10 +48,10 @@ accounts:
 ALICE = Principal.from_arn("arn:aws:iam::111122223333:user/alice")
 HOLDER = """
 import sys
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.open_store import open_database
-store = CachedStore(open_database(sys.argv[1], load()), load({"epoch_poll": 0.0}))
+store = CachedStore(open_database(sys.argv[1], load_settings()), load_settings({"epoch_poll": 0.0}))
 for line in sys.stdin:
     try:
         print(store.account(line.strip()).exists, flush=True)
@@ -74,7 +74,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def inner(path: Path) -> Iterator[SqlStore]:
     """A store with the account `OLD`, whose change is in its log."""
-    store = init_store(f"sqlite:///{path}", SETTINGS)
+    store = create_store(f"sqlite:///{path}", SETTINGS)
     add(store, OLD)
     yield store
     store.close()
@@ -96,7 +96,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def made(path: Path) -> Path:
-    with closing(init_store(f"sqlite:///{path}", SETTINGS)) as opened:
+    with closing(create_store(f"sqlite:///{path}", SETTINGS)) as opened:
         add(opened, NEW)
     return path
 
@@ -267,7 +267,7 @@ def test_open_reading_keeps_its_snapshot(inner: SqlStore, path: Path, other: Pat
 
 def test_link_to_another_file_is_followed(tmp_path: Path, other: Path) -> None:
     former = tmp_path / "former.db"
-    with closing(init_store(f"sqlite:///{former}", SETTINGS)) as opened:
+    with closing(create_store(f"sqlite:///{former}", SETTINGS)) as opened:
         add(opened, OLD)
     link = tmp_path / "link.db"
     link.symlink_to(former)
@@ -327,7 +327,7 @@ def test_store_that_is_created_again_is_whole(process: Callable[[str], str], sto
     assert process(OLD) == "True"
     path.unlink()
     assert path.with_name("iam.db-shm").exists()
-    with closing(init_store(f"sqlite:///{path}", SETTINGS)) as created:
+    with closing(create_store(f"sqlite:///{path}", SETTINGS)) as created:
         add(created, NEW)
         assert [created.account(id).exists for id in (OLD, NEW)] == [False, True]
         assert [process(id) for id in (OLD, NEW)] == ["False", "True"]

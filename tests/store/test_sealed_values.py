@@ -13,7 +13,7 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store import schema
 from iam_guard.store.database.engine import reading, writing
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.sealed_values import resealed_batches
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -33,7 +33,7 @@ Opening = Callable[..., SqlStore]
 @pytest.fixture
 def opening(bare_database: str) -> Opening:
     """Open the store with sealing keys, as a process does."""
-    store = init_store(bare_database, Settings(sealing_keys=(OLD,)))
+    store = create_store(bare_database, Settings(sealing_keys=(OLD,)))
     apply_seed(store, load_seed_text(SEED))
     store.close()
     return lambda *keys: open_database(bare_database, Settings(sealing_keys=keys))
@@ -121,11 +121,11 @@ def test_store_of_an_earlier_version_gets_its_canary(opening: Opening, bare_data
         with pytest.raises(ConfigurationError, match="expected the sealing keys of this store"):
             opening(*keys)
         with pytest.raises(ConfigurationError, match="expected the sealing keys of this store"):
-            init_store(bare_database, Settings(sealing_keys=keys))
+            create_store(bare_database, Settings(sealing_keys=keys))
     opening(NEW, OLD).close()
     with reading(store.engine) as connection:
         assert connection.execute(select(schema.meta.c.canary)).scalar_one() is None
-    init_store(bare_database, Settings(sealing_keys=(NEW, OLD))).close()
+    create_store(bare_database, Settings(sealing_keys=(NEW, OLD))).close()
     with reading(store.engine) as connection:
         assert connection.execute(select(schema.meta.c.canary)).scalar_one() is not None
     store.close()

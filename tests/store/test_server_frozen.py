@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.pipelines import eventually
 from tests.store.cluster import Cluster, cluster
@@ -95,7 +95,7 @@ def test_application_outlives_frozen_server(server: Cluster) -> None:
     """Cached callers and public endpoints are answered, others denied, and SIGTERM ends the application."""
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "docs:*", "Resource": "*"}]}
     users = [{"name": name, "inline": {"P": policy}} for name in ("alice", "bob")]
-    with closing(init_store(server.url, Settings(sealing_keys=(SEALING_KEY,)))) as store:
+    with closing(create_store(server.url, Settings(sealing_keys=(SEALING_KEY,)))) as store:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": [{"id": ACME, "users": users}]})))
     with serving_process(server.url) as (url, process), ThreadPoolExecutor(50) as threads:
         fetch: Callable[[str], tuple[int, float]] = lambda path: get(url + path)  # noqa: E731

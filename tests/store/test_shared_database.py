@@ -26,7 +26,7 @@ from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import closed_on_error, make_engine, writing
 from iam_guard.store.database.postgresql_schema import create_schema
 from iam_guard.store.migrations import VERSION
-from iam_guard.store.open_store import init_store, move_to_own_schema, open_database
+from iam_guard.store.open_store import create_store, move_to_own_schema, open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.audit.pipelines import eventually
@@ -121,7 +121,7 @@ def test_application_that_migrates_first_shares_the_database(
 ) -> None:
     """Also with a revision that is called like one of ours."""
     migrate("0012")
-    with closing(init_store(url, settings)) as store:
+    with closing(create_store(url, settings)) as store:
         add(store, NEW)
         migrate("bf21d8")
         assert store.account(NEW).exists
@@ -134,7 +134,7 @@ def test_application_that_migrates_first_shares_the_database(
 def test_application_that_migrates_second_shares_the_database(
     url: str, settings: Settings, migrate: Callable[[str], None]
 ) -> None:
-    with closing(init_store(url, settings)) as store:
+    with closing(create_store(url, settings)) as store:
         add(store, NEW)
         migrate("bf21d8")
         assert store.account(NEW).exists
@@ -151,7 +151,7 @@ def test_upgrade_leaves_the_version_table_to_the_application(
         migrate("ae10c7")
     with pytest.raises(ConfigurationError, match="expected a store with the current schema"):
         open_database(former_url, settings)
-    with closing(init_store(former_url, settings)) as store:
+    with closing(create_store(former_url, settings)) as store:
         assert store.account(ACME).exists
     assert tables(former_url, "public") == OURS
     assert tables(former_url, "iam_guard") == set()
@@ -159,7 +159,7 @@ def test_upgrade_leaves_the_version_table_to_the_application(
 
 def test_former_version_table_is_read(url: str, settings: Settings) -> None:
     """Also with rows of an application; an upgrade moves ours alone."""
-    init_store(url, IN_PUBLIC).close()
+    create_store(url, IN_PUBLIC).close()
     run(
         url,
         "ALTER TABLE iam_guard_version RENAME TO former",
@@ -169,7 +169,7 @@ def test_former_version_table_is_read(url: str, settings: Settings) -> None:
         "DROP TABLE former",
     )
     open_database(url, settings).close()
-    init_store(url, settings).close()
+    create_store(url, settings).close()
     assert run(url, "SELECT version_num FROM alembic_version") == ["ae10c7"]
     assert run(url, "SELECT version_num FROM iam_guard_version") == [LATEST]
     open_database(url, settings).close()
@@ -185,7 +185,7 @@ INSERT = "INSERT INTO alembic_version VALUES "
 def test_store_without_its_own_number_is_refused(former_url: str, settings: Settings, numbers: str, got: str) -> None:
     """It is neither created again nor upgraded from a number of the application."""
     run(former_url, "DELETE FROM alembic_version", INSERT + numbers)
-    for open_it in (init_store, open_database):
+    for open_it in (create_store, open_database):
         with pytest.raises(ConfigurationError, match=f"expected a store with schema {LATEST} or older, got {got}"):
             open_it(former_url, settings)
 
@@ -194,15 +194,15 @@ def test_store_without_its_own_number_is_refused(former_url: str, settings: Sett
 
 
 def test_own_schema_comes_before_the_search_path(url: str, settings: Settings) -> None:
-    with closing(init_store(url, IN_PUBLIC)) as former:
+    with closing(create_store(url, IN_PUBLIC)) as former:
         add(former, ACME)
         with closing(open_database(url, settings)) as store:
             assert store.account(ACME).exists
         run(url, "CREATE SCHEMA iam")
-        init_store(url, Settings(sealing_keys=(SEALING_KEY,), postgresql_schema="iam")).close()
+        create_store(url, Settings(sealing_keys=(SEALING_KEY,), postgresql_schema="iam")).close()
         assert tables(url, "iam") == set()  # the existing store is used
         path = f"{url}?options=-csearch_path%3Diam"
-        init_store(path, Settings(sealing_keys=(SEALING_KEY,), postgresql_schema="iam")).close()
+        create_store(path, Settings(sealing_keys=(SEALING_KEY,), postgresql_schema="iam")).close()
         assert tables(url, "iam") == OURS
         for given in (path, url):
             with closing(open_database(given, Settings(sealing_keys=(SEALING_KEY,), postgresql_schema="iam"))) as store:
@@ -262,7 +262,7 @@ def test_missing_right_to_create_the_schema_says_what_to_run(server: Server, url
 
 def test_user_without_the_right_to_create_opens_the_store(server: Server, url: str, settings: Settings) -> None:
     """A process needs the rights on the tables, and that to use the schema."""
-    init_store(url, settings).close()
+    create_store(url, settings).close()
     with user_of(server, url) as (name, given):
         with pytest.raises(Exception, match="InsufficientPrivilege"):
             open_database(given, settings)
@@ -286,7 +286,7 @@ def test_store_is_moved_with_its_content(
     url: str, former_url: str, settings: Settings, migrate: Callable[[str], None], seed_text: str
 ) -> None:
     """The application's tables stay, also its references to ours; changes are followed afterwards."""
-    with closing(init_store(former_url, settings)) as store:
+    with closing(create_store(former_url, settings)) as store:
         apply_seed(store, load_seed_text(seed_text))
         before = store.account(ACME), store.epoch()
     run(
@@ -315,7 +315,7 @@ def test_store_is_moved_with_its_content(
 
 def test_store_in_use_is_not_moved(url: str, settings: Settings) -> None:
     """A process that goes on would find no table; those of earlier versions are known by what they sent."""
-    init_store(url, IN_PUBLIC).close()
+    create_store(url, IN_PUBLIC).close()
     with closing(open_database(url, settings)) as store:
         assert store.epoch() == 1
         assert "expected no other connection to the store, got 1: stop all processes" in moved(url)
@@ -331,7 +331,7 @@ def test_store_in_use_is_not_moved(url: str, settings: Settings) -> None:
 
 def test_move_that_fails_changes_nothing(server: Server, url: str) -> None:
     """Here since the schema has a table of that name already."""
-    init_store(url, IN_PUBLIC).close()
+    create_store(url, IN_PUBLIC).close()
     run(url, "CREATE SCHEMA iam_guard", "CREATE TABLE iam_guard.policies (id INTEGER)")
     assert "the store cannot be used: DuplicateTable" in moved(url)
     assert tables(url, "iam_guard") == {"policies"}

@@ -21,7 +21,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import make_engine, writing
 from iam_guard.store.migrations import VERSION, upgrade
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.seed import seed_reader
 from tests.store.databases import SEALING_KEY, Server, store_engine
 
@@ -61,7 +61,7 @@ def complaint(result: Result) -> str:
 
 def changed(path: Path, *statements: str) -> str:
     """Create a store, change it with SQL, and return its URL."""
-    init_store(f"sqlite:///{path}", Settings()).close()
+    create_store(f"sqlite:///{path}", Settings()).close()
     with closing(sqlite3.connect(path)) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -170,7 +170,7 @@ def test_future_schema_is_refused_everywhere(folder: Path, database: str) -> Non
     settings = Settings(sealing_keys=(SEALING_KEY,))
     opened: list[Callable[[], object]] = [
         lambda: open_database(database, settings),
-        lambda: init_store(database, settings),
+        lambda: create_store(database, settings),
         lambda: upgrade(engine),
         lambda: open_guard(database),
         lambda: open_guard(folder / "seed.yaml", shadow=database),
@@ -205,7 +205,7 @@ def test_seed_is_read_after_all_other_checks(folder: Path, monkeypatch: pytest.M
         complaint(CliRunner().invoke(main, arguments))
     monkeypatch.setenv("IAM_GUARD_SEALING_KEYS", "")
     monkeypatch.setenv("IAM_GUARD_SEALING_KEY_FILE", str(folder / "none.key"))
-    init_store(f"sqlite:///{folder}/keyless.db", Settings(sealing_keys=(SEALING_KEY,))).close()
+    create_store(f"sqlite:///{folder}/keyless.db", Settings(sealing_keys=(SEALING_KEY,))).close()
     complaint(CliRunner().invoke(main, ["apply", "seed.yaml", "--store", f"sqlite:///{folder}/keyless.db"]))
     with pytest.raises(IamGuardError, match="sealing key file"):
         open_guard(folder / "seed.yaml")

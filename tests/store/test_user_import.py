@@ -30,7 +30,7 @@ from iam_guard.errors import (
     SeedError,
     StoreIsReadOnly,
 )
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Principal
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
@@ -125,9 +125,9 @@ def test_thousands_of_users_are_imported_and_resumed(store: SqlStore, load: Call
 
 def test_imported_user_is_decided_for_at_once(store: SqlStore, settings: Settings, tmp_path: Path) -> None:
     """Negative answers about the user and its key are cached before; the batch invalidates them, and little else."""
-    guard = guard_on(store, replace(settings, epoch_poll=0.0), services=[Service("docs")])
+    guard = guard_with_store(store, replace(settings, epoch_poll=0.0), services=[Service("docs")])
     ann = Principal.from_arn(f"arn:aws:iam::{ACCOUNT}:user/ann")
-    key = api_key.generate(os.urandom)
+    key = api_key.generate_api_key(os.urandom)
     assert not guard.decide(ann, "docs:Read").allowed
     assert guard.store.api_key(key.id) is None  # type: ignore[attr-defined]
     row = {"name": "ann", "groups": ["readers"], "api_key": {"id": key.id, "digest": key.digest.hex()}}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from iam_guard import Guard, Principal, Service
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Credential, Issued
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
@@ -30,12 +30,12 @@ ACTIONS = ["docs:Get", "docs:List", "docs:Put", "docs:Delete"]
 WORKER = """
 import json, sys
 from iam_guard.errors import CredentialError
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.open_store import open_database
 
 settings = Settings(sealing_keys=(sys.argv[2],), epoch_poll=0.0)
-guard = guard_on(open_database(sys.argv[1], settings), settings)
+guard = guard_with_store(open_database(sys.argv[1], settings), settings)
 for line in sys.stdin:
     job = json.loads(line)
     try:
@@ -107,7 +107,7 @@ def working(database: str) -> Iterator[Worker]:
 def guard(database: str, settings: Settings) -> Iterator[Guard]:
     store = open_database(database, settings)
     apply_seed(store, load_seed_text(FIRST))
-    opened = guard_on(store, settings, services=[Service("docs")])
+    opened = guard_with_store(store, settings, services=[Service("docs")])
     yield opened
     opened.close()
 

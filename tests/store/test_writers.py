@@ -22,7 +22,7 @@ PROCESSES, THREADS, TURNS = 2, 3, 6
 WRITER = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 
@@ -41,7 +41,7 @@ def work(thread):
     name = f"w{process}{thread}"
     return [(apply_seed(store, seed(name, turn)).epoch, f"{name}.{turn}") for turn in range(turns)]
 
-store = open_database(url, load())
+store = open_database(url, load_settings())
 print("ready", flush=True)
 sys.stdin.readline()
 with ThreadPoolExecutor(threads) as pool:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.web.denial_explanations import problem_explained
 from tests.conftest import Sign
@@ -134,7 +134,7 @@ def test_explain_decision_is_recorded(tmp_path: Path, sign: Sign) -> None:
         ask("/documents/7", EVA)
         ask("/documents/7", NED)
     guard.close()
-    records = list(read(tmp_path / "audit.jsonl"))
+    records = list(read_records(tmp_path / "audit.jsonl"))
     outcomes = [(each["eventName"], each["iamGuard"]["outcome"]) for each in records]
     assert outcomes == [
         ("GetDocument", "ImplicitlyDenied"),

@@ -19,7 +19,9 @@ MAX_READ = 1024 * 1024
 """Maximum bytes of a line; the writer's lines are far shorter."""
 
 
-def read(path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None = None) -> Iterator[dict[str, Any]]:
+def read_records(
+    path: str | Path, *, on_broken: Callable[[InvalidInput], None] | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the records of a file in order.
 
     A malformed line raises `InvalidInput` with `path:number` as its place; with `on_broken` the error is passed to that

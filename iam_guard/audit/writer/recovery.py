@@ -53,7 +53,7 @@ class Recovered:
     """False if the lines do not match the checkpoints, so that nothing could be added."""
 
 
-def recover(trail: Path, key: SignerKey, known_keys: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
+def recover_trail(trail: Path, key: SignerKey, known_keys: KeyRing, *, region: str = "us-east-1") -> list[Recovered]:
     """End every shard whose process is gone and return the results; `known_keys` has the keys that may have signed."""
     _remove_old_drafts(trail)
     found = []
@@ -70,7 +70,7 @@ def recover(trail: Path, key: SignerKey, known_keys: KeyRing, *, region: str = "
     return found
 
 
-def declare(trail: Path, writer: SegmentWriter, found: list[Recovered]) -> None:
+def declare_damage(trail: Path, writer: SegmentWriter, found: list[Recovered]) -> None:
     """Declare durably, in the writer's own shard, the damaged shards to which nothing could be added."""
     damaged = [result.shard for result in found if not result.is_continued]
     for shard in damaged:

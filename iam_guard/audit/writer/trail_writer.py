@@ -24,7 +24,7 @@ from iam_guard.audit.record.lanes import QueuedRecord
 from iam_guard.audit.verify.shard import is_line
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.writer.record_queue import Missing, RecordQueue
-from iam_guard.audit.writer.recovery import Recovered, declare, recover
+from iam_guard.audit.writer.recovery import Recovered, declare_damage, recover_trail
 from iam_guard.audit.writer.retention import RetentionRule
 from iam_guard.audit.writer.retention_schedule import RetentionSchedule
 from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
@@ -200,10 +200,10 @@ class TrailWriter:
             place = self._place
             if self._recovered is None:
                 place.trail.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._recovered = recover(place.trail, place.key, place.known, region=place.region)
+                self._recovered = recover_trail(place.trail, place.key, place.known, region=place.region)
             writer = place.writer()
             try:
-                declare(place.trail, writer, self._recovered)
+                declare_damage(place.trail, writer, self._recovered)
             except OSError:
                 writer.abandon()
                 raise

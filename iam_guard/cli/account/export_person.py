@@ -17,7 +17,7 @@ from iam_guard.cli.kit.audit_sources import KEYS, NO_VERIFY, keys_for, records_o
 from iam_guard.cli.kit.commands import STORE
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.errors import ConfigurationError
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 
 
 @click.command()
@@ -49,7 +49,7 @@ def command(
     ARN is that of a user, of a root user, of a session, or of an identity provider (with --subject). Secrets and their
     digests are left out.
     """
-    audit = load().audit
+    audit = load_settings().audit
     paths = trails or ((Path(audit),) if is_trail(audit) and Path(audit).is_dir() else ())
     ring, broken = keys_for(paths, keys, store, no_verify=no_verify), list[str]()
     with ExitStack() as stack:

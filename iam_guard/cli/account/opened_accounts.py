@@ -11,14 +11,14 @@ from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import Answer
 from iam_guard.cli.kit.terminal import terminal_safe
 from iam_guard.model.account import Account
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 
 
 @contextmanager
 def opened_accounts(store: str) -> Iterator[Accounts]:
     """Yield the accounts of a store; the operator's changes are recorded."""
     with recorded_store(store) as (opened, change_recorder):
-        yield Accounts(opened, load(), change_recorder, lambda: datetime.now(UTC))
+        yield Accounts(opened, load_settings(), change_recorder, lambda: datetime.now(UTC))
 
 
 def account_row(account: Account) -> dict[str, str | None]:

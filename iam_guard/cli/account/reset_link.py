@@ -15,7 +15,7 @@ from iam_guard.authn.people.person import Person, find_person, load_person
 from iam_guard.cli.kit.change_recording import operator_name, recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.errors import ConfigurationError, NoSuchEntity
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.database.records import Records
 
 
@@ -33,7 +33,7 @@ def command(account: str, user: str | None, is_root: bool, store: str) -> Answer
     """
     if is_root == (user is not None):
         raise ConfigurationError("expected either --user NAME or --root")
-    now, settings = int(time.time()), load()
+    now, settings = int(time.time()), load_settings()
     with recorded_store(store) as (opened, change_recorder):
         with opened.read_transaction() as records:
             person = _person(records, opened.partition, account, user)

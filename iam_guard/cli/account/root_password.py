@@ -14,7 +14,7 @@ from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.cli.kit.password_input import read_password
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.accounts.root_email import checked_email, set_root_email
 
 
@@ -34,7 +34,7 @@ def command(account: str, from_stdin: bool, email: str | None, store: str) -> An
     """
     email = None if email is None else checked_email(email)
     password = read_password(from_stdin=from_stdin)
-    settings = load()
+    settings = load_settings()
     hasher = shared_hasher(settings.password_memory, settings.password_passes)
     with recorded_store(store) as (opened, change_recorder):
         change_recorder.prepare()

@@ -14,7 +14,7 @@ from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.cli.kit.terminal import quantity, terminal_safe
 from iam_guard.errors import NoSuchEntity
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.protocol import RecordStore
 
 
@@ -35,7 +35,7 @@ def command(account: str, user: str | None, is_root: bool, ended: str | None, en
     if [user is not None and is_root, ended is not None and (ends_all or is_root or user is not None)] != [False] * 2:
         raise click.UsageError("expected at most one of --user and --root, and --end ID without another option")
     with recorded_store(store) as (opened, change_recorder):
-        sessions = AccountSessions(opened, load(), change_recorder, lambda: datetime.now(UTC))
+        sessions = AccountSessions(opened, load_settings(), change_recorder, lambda: datetime.now(UTC))
         person = _person(opened, account, user, is_root=is_root)
         if ended is not None:
             sessions.end(account, ended)

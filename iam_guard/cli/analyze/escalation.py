@@ -14,7 +14,7 @@ from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 
@@ -27,7 +27,7 @@ def command(store: str) -> Answer:
 
     Exit code 1 if any can become more.
     """
-    settings = load()
+    settings = load_settings()
     with progress("searching"), closing(open_store(store, settings)) as opened:
         found = escalations(opened, settings=settings)
     return Answer(found.to_dict(), _lines(found), exit_code=1 if found.paths else 0, indent=2)

@@ -20,7 +20,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.model.arn import is_account_id
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
 
@@ -45,7 +45,7 @@ def command(zone: str, store: str) -> Answer:
     if zone not in ("account", "organization") and not is_account_id(zone):
         message = f"expected `account`, `organization` or an account id of 12 digits, got `{zone}`"
         raise click.BadParameter(message, param_hint="--zone")
-    settings = load()
+    settings = load_settings()
     with closing(open_store(store, settings)) as opened:
         resources, zones = _read(opened, zone)
     with progress("analysing", lambda: len(resources), unit="resources") as advance:

@@ -16,7 +16,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 _KINDS = {"INTRA_ACCOUNT": "account", "INTRA_ORG": "organization"}
@@ -48,7 +48,7 @@ def command(
     All types of policies count together. An action with a wildcard stands for actions that no policy names; an
     application or a reference names them all. Exit code 0 if there is no access, 1 if there is any.
     """
-    settings, references = load(), known_references(app, reference_files)
+    settings, references = load_settings(), known_references(app, reference_files)
     found: list[InternalFinding] = []
     with (
         closing(open_store(store, settings)) as opened,

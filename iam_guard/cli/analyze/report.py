@@ -20,7 +20,7 @@ from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.location import is_seed_file, store_name
 from iam_guard.store.open_store import open_store
 from iam_guard.store.protocol import SourceStore
@@ -72,7 +72,7 @@ def command(
     anything, 2 if a policy could not be analysed.
     """
     program = find_browser(browser) if picture is not None else ""  # a missing one is reported before the work
-    settings, references = load(), known_references(app, reference_files)
+    settings, references = load_settings(), known_references(app, reference_files)
     time = datetime.now(UTC)
     with closing(open_store(store, settings)) as opened:
         external = _external(opened, is_organization=zone == "organization")

@@ -21,7 +21,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.cli.kit.terminal import quantity, terminal_safe
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.credentials.last_used_rows import Use
 from iam_guard.store.location import is_seed_file
 from iam_guard.store.open_store import open_store
@@ -75,7 +75,7 @@ def command(
 
     Exit code 0 if there are none, 1 if there are any, 2 if a trail could not be read completely.
     """
-    settings, references = load(), known_references(app, reference_files)
+    settings, references = load_settings(), known_references(app, reference_files)
     broken: list[str] = []
     uses = _uses(trails, broken, keys, store, no_verify=no_verify)
     with closing(open_store(store, settings)) as opened, progress("analysing"):

@@ -12,14 +12,14 @@ import click
 
 from iam_guard.audit.verify.shard import require_shards
 from iam_guard.audit.verify.signing_keys import signing_key_and_ring
-from iam_guard.audit.writer.recovery import declare, recover
+from iam_guard.audit.writer.recovery import declare_damage, recover_trail
 from iam_guard.audit.writer.retention import DroppedSegment, KeptSegment, RetentionRule, Sweep
 from iam_guard.audit.writer.segment_writer import SegmentWriter
 from iam_guard.cli.kit.audit_sources import FOLDER
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.location import store_file
 
 _AGE = re.compile(r"([0-9]{1,6})([hdw])", re.ASCII)
@@ -35,7 +35,7 @@ _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 @answering
 def command(folder: Path, older_than: str, dry_run: bool, even_unread: bool, store: str) -> Answer:
     """Drop the lines of old segments from the trail in FOLDER; exit code 1 if an old segment must be kept."""
-    settings, keep = load(), _age(older_than)
+    settings, keep = load_settings(), _age(older_than)
     require_shards(folder)
     rule = RetentionRule(keep, timedelta(0) if even_unread else timedelta(days=settings.audit_retention_grace_days))
     with progress("dropping"):
@@ -59,10 +59,10 @@ def _age(text: str) -> timedelta:
 def _drop(folder: Path, rule: RetentionRule, settings: Settings, store: str) -> Sweep:
     key, known = signing_key_and_ring(settings, store_file(store))
     try:
-        found = recover(folder, key, known, region=settings.region)
+        found = recover_trail(folder, key, known, region=settings.region)
         writer = SegmentWriter(folder, key, known=known, region=settings.region)
         try:
-            declare(folder, writer, found)
+            declare_damage(folder, writer, found)
             sweep = Sweep(folder, rule, lambda: writer)
             sweep.run()
         finally:

@@ -16,7 +16,7 @@ from iam_guard.audit.consumer.subscription import AuditReader
 from iam_guard.cli.kit.audit_sources import FOLDER, KEYS, SINCE, moment_of, trusted_keys
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_database
 
 _POLL_SECONDS = 1.0
@@ -51,7 +51,7 @@ def command(
     start: Start = begin or "earliest"
     total = FeedResult()
     with (
-        closing(open_database(store, load())) as opened,
+        closing(open_database(store, load_settings())) as opened,
         suppress(KeyboardInterrupt),
         AuditReader(folder, ring=ring).subscribe(group, start, follow=False) as subscription,
         progress("reading", is_quiet=follow),

@@ -26,7 +26,7 @@ from iam_guard.analysis.activity.attached_policies import attached_policies_of
 from iam_guard.cli.kit.audit_sources import KEYS, NO_VERIFY, SINCE, keys_for, moment_of, records_of
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.terminal import terminal_safe
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 from iam_guard.store.quotas import effective_quotas
 
@@ -90,7 +90,7 @@ def command(
     with records_of(trails, ring, broken, since=begin) as records:
         activity = aggregate_activity(records, principal, since=begin, until=end, templates=templates)
     generalising = Generalization(above=generalise_above, own=generalise_iam, is_off=exact)
-    generated = generate_policy(activity, templates, generalising, effective_quotas(load().quotas))
+    generated = generate_policy(activity, templates, generalising, effective_quotas(load_settings().quotas))
     unused = None if against is None else _unused(activity, against, templates)
     return Answer(
         _as_dict(activity, generated, unused, broken),
@@ -108,7 +108,7 @@ def _catalogues(app: str | None) -> list[Any]:
 
 def _unused(activity: Activity, against: str, templates: ArnTemplates) -> UnusedAccess:
     own = import_module("iam_guard.api.protocol.dispatch").own_actions()
-    with closing(open_store(against, load())) as opened:
+    with closing(open_store(against, load_settings())) as opened:
         return unused_access(activity, attached_policies_of(activity, opened), {*templates.actions, *own})
 
 

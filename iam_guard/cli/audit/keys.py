@@ -7,7 +7,7 @@ import click
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring, rotate_signing_key
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.errors import ConfigurationError
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.location import store_file
 
 
@@ -17,7 +17,7 @@ from iam_guard.store.location import store_file
 @answering
 def command(rotate: bool, store: str) -> Answer:
     """Print the public keys that verify checkpoints, the signing key first."""
-    settings = load()
+    settings = load_settings()
     path = audit_key_file(settings, store_file(store))
     if rotate:
         if path is None:

@@ -9,7 +9,7 @@ import click
 from iam_guard.audit.record.pseudonyms import pseudonyms_of
 from iam_guard.cli.audit.pseudonym_file import pseudonym_keys_of
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
 from iam_guard.store.location import is_seed_file, store_file
 from iam_guard.store.open_store import open_store
@@ -29,6 +29,6 @@ def command(account: str, value: str, store: str) -> Answer:
     if is_seed_file(store) or (database is not None and not database.exists()):
         found = pseudonyms_of(path, account, value)
     else:
-        with closing(open_store(store, load())) as opened:
+        with closing(open_store(store, load_settings())) as opened:
             found = pseudonyms_of(path, account, value, StoredSalts(opened))
     return Answer({"pseudonyms": found}, "\n".join(found))

@@ -13,9 +13,9 @@ from iam_guard.analysis.replay import Comparison, Replayer, compare_decisions
 from iam_guard.cli.audit.outcome_changes import change_lines
 from iam_guard.cli.kit.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, records_of
 from iam_guard.cli.kit.commands import STORE, Answer, answering
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import open_candidate, open_store
+from iam_guard.store.open_store import open_candidate_store, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.seed.change_files import is_change_file
@@ -39,7 +39,7 @@ def command(files: tuple[Path, ...], change: str | None, no_verify: bool, keys: 
 
     A folder is a trail, which is verified.
     """
-    settings = load()
+    settings = load_settings()
     ring = keys_for(files, keys, store, no_verify=no_verify)
     broken: list[str] = []
     with ExitStack() as opened:
@@ -59,7 +59,7 @@ def command(files: tuple[Path, ...], change: str | None, no_verify: bool, keys: 
 
 def _changed(change: str, present: SourceStore, settings: Settings) -> SourceStore:
     if not is_seed_file(change) or is_change_file(change):
-        return open_candidate(change, present, settings)
+        return open_candidate_store(change, present, settings)
     seed = load_seed(Path(change), partition=settings.partition, quotas=present.quotas)
     copy = copy_to_memory(present)
     try:

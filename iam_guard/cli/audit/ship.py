@@ -28,7 +28,7 @@ from iam_guard.cli.kit.audit_sources import FILTER, FOLDER, KEYS, SINCE, trusted
 from iam_guard.cli.kit.commands import JSON, STORE
 from iam_guard.errors import InvalidInput
 from iam_guard.model.usage import SinkUsage
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 
 REPORT_SECONDS = 10.0
 """The interval of reports on a sink if only its numbers change."""
@@ -72,7 +72,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Ship the records of the trail in FOLDER to sinks, at least once each, until stopped by a signal."""
-    settings = load()
+    settings = load_settings()
     ring = None if no_verify else trusted_keys(keys, store)
     chosen = _urls(urls or settings.audit_sinks, filters, {"name": name, "form": form, "since": since})
     sinks = open_sinks(chosen, webhook_secrets=settings.audit_webhook_secrets)

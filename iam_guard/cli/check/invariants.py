@@ -27,7 +27,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_store
 
 _MAX_SHOWN = 5
@@ -46,7 +46,7 @@ def command(file: Path, store: str, app: str | None, reference_files: tuple[Path
 
     Exit code 1 if one is broken, with a request that shows it; 2 if that could not be decided.
     """
-    settings, services = load(), declared_services(known_references(app, reference_files))
+    settings, services = load_settings(), declared_services(known_references(app, reference_files))
     listed = read_invariants(_text(file), str(file), services.actions, settings.partition)
     with progress("proving") as advance, closing(open_store(store, settings)) as opened:
         access = read_store_access(opened)

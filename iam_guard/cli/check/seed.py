@@ -26,7 +26,7 @@ from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.policy.grammar import shown
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.location import is_seed_file
 from iam_guard.store.open_store import open_store
 
@@ -44,7 +44,7 @@ def command(old: str, new: str, app: str | None, reference_files: tuple[Path, ..
     Compares each principal through all its policies, and each resource's and role's policy. Exit code 1 if a request is
     allowed by NEW only, with such a request; 2 if that could not be decided.
     """
-    settings, services = load(), declared_services(known_references(app, reference_files))
+    settings, services = load_settings(), declared_services(known_references(app, reference_files))
     with progress("comparing") as advance:
         before, after = _read(old, settings), _read(new, settings)
         comparison = StoreComparison(before, after, services.prefixes, services.actions, advance)

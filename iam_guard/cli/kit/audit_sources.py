@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.consumer.record_filter import NAMES
 from iam_guard.audit.consumer.start_position import Start, lines_of, moment, start_in
 from iam_guard.audit.consumer.subscription import AuditReader
@@ -23,7 +23,7 @@ from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
 from iam_guard.audit.verify.signing_keys import audit_key_file, key_ring
 from iam_guard.cli.kit.progress import progress
 from iam_guard.errors import ConfigurationError
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.location import store_file
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -75,7 +75,7 @@ def _records(
 ) -> Iterator[dict[str, Any]]:
     for path in paths:
         if not path.is_dir():
-            for record in read(path, on_broken=lambda error: broken.append(str(error))):
+            for record in read_records(path, on_broken=lambda error: broken.append(str(error))):
                 advance(1)
                 yield record
             continue
@@ -105,7 +105,7 @@ def trusted_keys(keys: Sequence[str], store: str) -> KeyRing:
     """Return the keys of the command line, or those of the settings and of the store's key file."""
     if keys:
         return KeyRing([VerifierKey.parse(text, place="--key") for text in keys])
-    settings = load()
+    settings = load_settings()
     ring = key_ring(settings, audit_key_file(settings, store_file(store)))
     if not ring.keys:
         raise ConfigurationError("expected a public key, pass `--key` or set `IAM_GUARD_AUDIT_VERIFIER_KEYS`")

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from importlib import import_module
 
 from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts, is_writable
 from iam_guard.store.location import database_file
 from iam_guard.store.open_store import open_store
@@ -44,7 +44,7 @@ def recording_changes(store: str, settings: Settings, opened: SourceStore | None
 @contextmanager
 def recorded_store(store: str) -> Iterator[tuple[SourceStore, ChangeRecorder]]:
     """Yield an open store, and the recorder of its changes."""
-    settings = load()
+    settings = load_settings()
     with (
         closing(open_store(store, settings)) as opened,
         recording_changes(store, settings, opened) as change_recorder,

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from iam_guard_aiohttp import inventory, setup
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 docs = Service("docs")
 routes = web.RouteTableDef()
@@ -68,9 +68,9 @@ def create(arguments: list[str] | None = None, guard: Guard | None = None) -> we
 
 
 CALLERS = {
-    "ada of acme": format_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
-    "rita of acme": format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
-    "gus of globex": format_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
+    "ada of acme": format_api_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
+    "rita of acme": format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
+    "gus of globex": format_api_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
 }
 
 

@@ -12,7 +12,7 @@ import django
 from django.conf import settings
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 docs = Service("docs")
 DOCUMENTS: dict[tuple[str, str], str] = {}
@@ -72,9 +72,9 @@ def health(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("documents/<document_id>", Documents.as_view()), path("health", health)]
 
 CALLERS = {
-    "ada of acme": format_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
-    "rita of acme": format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
-    "gus of globex": format_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
+    "ada of acme": format_api_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
+    "rita of acme": format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
+    "gus of globex": format_api_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
 }
 
 

@@ -11,7 +11,7 @@ from flask import Flask
 from iam_guard_flask import IamGuard, inventory
 
 from iam_guard import Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 docs = Service("docs")
 DOCUMENTS: dict[tuple[str, str], str] = {}
@@ -48,9 +48,9 @@ def health() -> str:
 extension.check(app)
 
 CALLERS = {
-    "ada of acme": format_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
-    "rita of acme": format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
-    "gus of globex": format_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
+    "ada of acme": format_api_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
+    "rita of acme": format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
+    "gus of globex": format_api_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
 }
 
 

@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from iam_guard_grpc import GuardInterceptor, streaming
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 
 docs = Service("docs")
 SERVICE = "acme.docs.v1.Documents"
@@ -60,9 +60,9 @@ def create(guard: Guard) -> tuple[GuardInterceptor, Any]:
 
 
 CALLERS = {
-    "ada of acme": format_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
-    "rita of acme": format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
-    "gus of globex": format_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
+    "ada of acme": format_api_key("ADAS", "adasecret00123456789abcdefghijklmnopqrst"),
+    "rita of acme": format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst"),
+    "gus of globex": format_api_key("GUSS", "gussecret00123456789abcdefghijklmnopqrst"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from iam_guard import Guard
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.model.principal import Principal
 from iam_guard.store import schema
@@ -33,7 +33,7 @@ def trust(principal: str) -> dict[str, Any]:
 
 def caller(guard: Guard, id: str = KEY_ID, secret: str = KEY_SECRET) -> Principal:
     """Return who an API key is of. Raises `InvalidClientTokenId`."""
-    header = (b"x-api-key", format_key(id, secret).encode())
+    header = (b"x-api-key", format_api_key(id, secret).encode())
     request = HttpRequest("GET", b"/", b"", ((b"host", b"localhost"), header))
     return guard.authenticate(request, payload_hash=lambda: "")
 

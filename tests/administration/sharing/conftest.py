@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from iam_guard import Guard
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from tests.administration.sharing.sharing_parts import declared, reset
 
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Guard]:
-    store = init_store("sqlite://", Settings())
-    guard = guard_on(store, Settings(epoch_poll=3600.0), services=[declared()])
+    store = create_store("sqlite://", Settings())
+    guard = guard_with_store(store, Settings(epoch_poll=3600.0), services=[declared()])
     yield guard
     guard.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from iam_guard import Guard, Resource, open_guard
 from iam_guard.administration.sharing import ResourceSharing
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import (
     ConfigurationError,
     IamGuardError,
@@ -20,9 +20,9 @@ from iam_guard.errors import (
     PolicyError,
     StoreIsReadOnly,
 )
-from iam_guard.factory import guard_on, share_analysis
+from iam_guard.factory import guard_with_store, share_analysis
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.administration.sharing.sharing_parts import (
@@ -211,10 +211,10 @@ def test_guard_without_analysis_shares_nothing(guard: Guard) -> None:
 
 def test_policy_of_the_application_is_not_shared() -> None:
     """The guard would not read the one in the store."""
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(SEED))
     own = {PLAN: Resource(PLAN, ACME, policy=BY_HAND)}
-    guard = guard_on(store, Settings(), resources=own.get)
+    guard = guard_with_store(store, Settings(), resources=own.get)
     for call in (lambda: guard.sharing.share(PLAN, with_account=GLOBEX, **GET), lambda: guard.sharing.shares_of(PLAN)):
         with pytest.raises(InvalidInput, match="the application keeps that of"):
             call()
@@ -234,14 +234,14 @@ def test_store_that_follows_a_file_shares_nothing(tmp_path: Path) -> None:
 
 def test_shares_are_recorded(tmp_path: Path) -> None:
     """With the digests of the policy; a share that is there already changes none."""
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(SEED))
-    guard = guard_on(store, Settings(audit=f"{tmp_path}/audit.jsonl"), services=[declared()])
+    guard = guard_with_store(store, Settings(audit=f"{tmp_path}/audit.jsonl"), services=[declared()])
     for _ in range(2):
         guard.sharing.share(PLAN, with_account=GLOBEX, actions="docs:GetDocument")
     guard.sharing.unshare(PLAN, with_account=GLOBEX)
     guard.close()
-    first, again, last = read(tmp_path / "audit.jsonl")
+    first, again, last = read_records(tmp_path / "audit.jsonl")
     assert [fact["eventName"] for fact in (first, again, last)] == ["ShareResource", "ShareResource", "UnshareResource"]
     assert {fact["iamGuard"]["kind"] for fact in (first, again, last)} == {"policy_change"}
     assert first["requestParameters"] == {"resourceArn": PLAN, "grantee": GLOBEX, "actions": ["docs:GetDocument"]}

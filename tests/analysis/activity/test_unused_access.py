@@ -13,7 +13,7 @@ from iam_guard.analysis.activity.unused_access import UnusedAccess
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -73,7 +73,7 @@ def test_fully_denied_service_is_not_reachable() -> None:
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[SqlStore]:
-    made = init_store("sqlite://", Settings())
+    made = create_store("sqlite://", Settings())
     allow = '{Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:Get", Resource: "*"}]}'
     trusting = f'{{Effect: Allow, Principal: {{AWS: "{ACME}"}}, Action: "sts:AssumeRole"}}'
     trust = f'{{Version: "2012-10-17", Statement: [{trusting}]}}'

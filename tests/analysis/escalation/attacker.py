@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from iam_guard.analysis.escalation.escalation_path import EscalationPath, EscalationStep
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
@@ -144,7 +144,7 @@ class Attacker:
 @contextmanager
 def attacking(store: SqlStore, start: str, *key: str) -> Iterator[Attacker]:
     """Serve a store, and yield an attacker with the access key of one principal."""
-    guard = guard_on(store, Settings())
+    guard = guard_with_store(store, Settings())
     try:
         with serving(aws_api(guard)) as url:
             attacker = Attacker(url, guard)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from iam_guard.analysis.escalation.escalation_search import escalation_paths
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -73,7 +73,7 @@ def account(*principals: Json, id: str = ACME, **more: Any) -> Json:
 @contextmanager
 def seeded(*accounts: Json, quotas: tuple[str, ...] = (), **more: Any) -> Iterator[SqlStore]:
     """Open a store in memory with these accounts; `more` are other keys of the seed."""
-    store = init_store("sqlite://", Settings(quotas=quotas))
+    store = create_store("sqlite://", Settings(quotas=quotas))
     try:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": list(accounts), **more})))
         yield store

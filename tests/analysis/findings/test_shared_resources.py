@@ -18,7 +18,7 @@ from iam_guard.analysis.findings.shared_resources import (
 )
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed
@@ -75,7 +75,7 @@ accounts:
 def store(tmp_path: Path) -> Iterator[SqlStore]:
     seed = tmp_path / "iam.yaml"
     seed.write_text(SEED, encoding="utf-8")
-    opened = init_store("sqlite://", Settings())
+    opened = create_store("sqlite://", Settings())
     apply_seed(opened, load_seed(seed))
     yield opened
     opened.close()

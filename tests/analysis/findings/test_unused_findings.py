@@ -24,7 +24,7 @@ from iam_guard.model.reference import ActionEntry, ServiceReference
 from iam_guard.model.request import AccessRequest
 from iam_guard.settings import Settings
 from iam_guard.store.credentials.last_used_rows import KeyUse, ServiceUse, Use
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import access_keys, identities, login_profiles, policies, policy_versions
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -58,7 +58,7 @@ def role(name: str, **more: Any) -> dict[str, Any]:
 @contextmanager
 def store_of(*accounts: dict[str, Any], created: int = BEGIN) -> Iterator[SqlStore]:
     """Yield a store whose users, roles and policies were created at a time."""
-    with closing(init_store("sqlite://", Settings())) as store:
+    with closing(create_store("sqlite://", Settings())) as store:
         apply_seed(store, load_seed_text(json.dumps({"version": 1, "accounts": list(accounts)})))
         with store.write_transaction() as records:
             for changed in (identities, policy_versions, policies):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from iam_guard.analysis.replay import Comparison, Replayer, compare_decisions
 from iam_guard.analysis.replay.recorded_requests import RecordedDecision, read_decision
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.privacy import PrivacyRules, Treatment
 from iam_guard.audit.record.pseudonyms import PseudonymKeys, make_pseudonym_key
@@ -28,7 +28,7 @@ from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copy_to_memory
@@ -123,7 +123,7 @@ class Deployment:
     """A guard on a store, its records, and the store with a change applied."""
 
     def __init__(self, keys: tuple[str, ...] = ("aws:*",)) -> None:
-        self.store: SqlStore = init_store("sqlite://", SETTINGS)
+        self.store: SqlStore = create_store("sqlite://", SETTINGS)
         apply_seed(self.store, load_seed_text(json.dumps(SEED)))
         self.sink = ListSink()
         trail = Trail(self.sink, keys=ListedKeys(keys))
@@ -255,7 +255,7 @@ def test_unknown_value_is_marked_in_the_explanation(deployment: Deployment) -> N
 
 def test_region_of_plain_call_comes_from_the_record() -> None:
     """Also if no policy read it at the time."""
-    store = init_store("sqlite://", SETTINGS)
+    store = create_store("sqlite://", SETTINGS)
     apply_seed(store, load_seed_text(json.dumps(SEED)))
     settings, sink = Settings(epoch_poll=0, region="eu-west-1"), ListSink()
     guard = Guard(CachedStore(store, settings), Trail(sink, region="eu-west-1"), settings)
@@ -571,7 +571,7 @@ def test_trail_segments_are_replayed(deployment: Deployment, tmp_path: Path) -> 
     writer.commit()
     writer.close()
     files = sorted(path for path in tmp_path.rglob("*") if path.suffix == ".jsonl")
-    records = [record for file in files for record in read(file)]
+    records = [record for file in files for record in read_records(file)]
     result = compare_decisions(records, Replayer(deployment.store, SETTINGS))
     assert (result.recorded_policies, result.contradictions) == (18, [])
     assert result.others > 0

@@ -11,9 +11,9 @@ from botocore import xform_name
 
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import findings
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.access_analyzer.analyzer_parts import arn_of, create
@@ -281,9 +281,9 @@ def test_change_is_audited(tmp_path: Path) -> None:
     """With its parameters and the ARN; readings have only their decision."""
     create_signing_key_file(tmp_path / "key")
     settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key")
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     with serving(aws_api(guard)) as url:
         client = Running(url, guard, store, NoSnapshot()).client(ADMIN_KEY, "accessanalyzer")  # type: ignore[arg-type]
         arn = create(client, "a", UNUSED, tags={"team": "red"})

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.access_analyzer.analyzer_parts import create, document_arn, listed, share
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, SEED, Running
@@ -24,9 +24,9 @@ QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:orders"
 
 @contextmanager
 def running(url: str, settings: Settings) -> Iterator[Running]:
-    store = init_store(url, settings)
+    store = create_store(url, settings)
     apply_seed(store, load_seed_text(SEED))
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     with serving(aws_api(guard)) as address:
         yield Running(address, guard, store, NoSnapshot())  # type: ignore[arg-type]
     guard.close()

@@ -14,9 +14,9 @@ from iam_guard.api.access_analyzer import policy_generations
 from iam_guard.api.access_analyzer.policy_generations import VIEWABLE
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import jobs
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -51,9 +51,9 @@ def audited(tmp_path: Path) -> Iterator[Running]:
     """A server of its own, with a trail in a folder."""
     create_signing_key_file(tmp_path / "key")
     settings = Settings(audit=f"{tmp_path}/trail/", audit_key_file=f"{tmp_path}/key", audit_flush_seconds=0.01)
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     with serving(aws_api(guard)) as url:
         yield Running(url, guard, store, NoSnapshot())  # type: ignore[arg-type]
     guard.close()

@@ -17,11 +17,11 @@ from sqlalchemy.pool import StaticPool
 from iam_guard import Guard, Service
 from iam_guard.api.authzen.app import authzen_api
 from iam_guard.audit.trail import Trail
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink
 from tests.serving import serving
@@ -146,7 +146,7 @@ class DecisionPoint:
 
     def post(self, path: str, body: Any, caller: str | None = "pep", **headers: str) -> httpx2.Response:
         """Send a request as a user, by its API key."""
-        key = {} if caller is None else {"authorization": "Bearer " + format_key(f"KEY{caller.upper()}", SECRET)}
+        key = {} if caller is None else {"authorization": "Bearer " + format_api_key(f"KEY{caller.upper()}", SECRET)}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **key, **headers}
         return self.client.post(f"{self.url}/access/v1/{path}", content=content, headers=sent)
@@ -174,7 +174,7 @@ def open_point(
 ) -> Iterator[tuple[Guard, ListSink]]:
     """Open a guard with the seed, and access keys of users of the first account; close it at the end."""
     settings, sink = Settings(), ListSink()
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     seed: Any = json.loads(json.dumps(SEED))
     for member in seed["accounts"][0]["users"]:
         member["access_keys"] = [key for name, key in (access_keys or {}).items() if name == member["name"]]

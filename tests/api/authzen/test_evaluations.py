@@ -23,7 +23,7 @@ from iam_guard.api.authzen import evaluations
 from iam_guard.api.authzen.app import METADATA, authzen_api
 from iam_guard.api.authzen.evaluations import EVALUATE
 from iam_guard.api.authzen.searches import SEARCH_ACTIONS, SEARCH_RESOURCES, SEARCH_SUBJECTS
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.errors import ConfigurationError
 from tests.api.authzen.conftest import (
     ACME,
@@ -99,7 +99,7 @@ def test_connection_of_the_caller_decides_nothing(point: DecisionPoint) -> None:
 def test_decision_without_policy_of_a_table_uses_the_store() -> None:
     """Without a resource loader, the tags of the store and the context decide."""
     with open_point(declare()) as (guard, _), TestClient(authzen_api(guard)) as client:
-        headers = {"authorization": "Bearer " + format_key("KEYPEP", SECRET)}
+        headers = {"authorization": "Bearer " + format_api_key("KEYPEP", SECRET)}
         for context, decision in (({}, True), ({"docs:Kind": "secret"}, False), ({"docs:kind": "report"}, True)):
             sent = client.post("/access/v1/evaluation", headers=headers, json=question("cid", 4, context=context))
             assert sent.json()["decision"] is decision
@@ -275,7 +275,7 @@ def test_batch_is_about_hundred_accounts(point: DecisionPoint) -> None:
 def test_resource_policy_lets_another_account_ask() -> None:
     """The policy of an account's `authzen` resource shares the right to ask about it."""
     with open_point(declare()) as (guard, _), TestClient(authzen_api(guard)) as client:
-        headers = {"authorization": "Bearer " + format_key("KEYPEP", SECRET)}
+        headers = {"authorization": "Bearer " + format_api_key("KEYPEP", SECRET)}
         body = question("gus", 5) | {"subject": subject("gus", GLOBEX), "resource": document(5, GLOBEX)}
         assert client.post("/access/v1/evaluation", headers=headers, json=body).status_code == 403
         arn = f"arn:aws:iam-guard:us-east-1:{GLOBEX}:authzen"
@@ -346,6 +346,6 @@ def test_mounted_behind_a_guard_authenticates_itself() -> None:
     with open_point(declare()) as (guard, _):
         routes, middleware = [Mount("/pdp", authzen_api(guard))], [Middleware(GuardMiddleware, guard=guard)]
         client = TestClient(Starlette(routes=routes, middleware=middleware))
-        headers = {"authorization": "Bearer " + format_key("KEYPEP", SECRET)}
+        headers = {"authorization": "Bearer " + format_api_key("KEYPEP", SECRET)}
         assert client.post("/pdp/access/v1/evaluation", headers=headers, json=question("bob", 1)).json() == YES
         assert client.post("/pdp/access/v1/evaluation", json=question("bob", 1)).status_code == 401

@@ -11,7 +11,7 @@ from iam_guard.api.iam.table.policy_rows import ROWS
 from iam_guard.api.operation import OperationRequest, Service, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.api.conftest import ACCOUNT, SEED
@@ -43,7 +43,7 @@ def sources(result: Mapping[str, Any]) -> list[str]:
 
 def store_with_admin() -> SqlStore:
     """Return a store in memory with the accounts of the API tests."""
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(SEED))
     return store
 

@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import metadata
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
@@ -70,9 +70,9 @@ def _written(value: object) -> str:
 def watched(tmp_path: Path) -> Iterator[Watched]:
     audit = tmp_path / "audit.jsonl"
     settings = Settings(audit=str(audit))
-    store = init_store("sqlite://", settings)
+    store = create_store("sqlite://", settings)
     apply_seed(store, load_seed_text(SEED))
-    guard, snapshot = guard_on(store, settings), Snapshot(store.engine)
+    guard, snapshot = guard_with_store(store, settings), Snapshot(store.engine)
     with serving(aws_api(guard)) as url:
         yield Watched(Running(url, guard, store, snapshot), audit)
     snapshot.close()

@@ -18,9 +18,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, aws_api, current_principal, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.asgi.routes import inventory, unguarded
 from tests.conftest import ADA, RITA, SEED
@@ -49,7 +49,7 @@ async def health(request: Request) -> Response:
 def guard(tmp_path: Path, audit_file: Path) -> Iterator[Guard]:
     """A guard on a file, in which ada may do everything and rita may read documents."""
     url = f"sqlite:///{tmp_path}/iam.db"
-    store = init_store(url, Settings())
+    store = create_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
     apply_seed(store, load_seed_text(ADMIN))
     store.close()
@@ -129,7 +129,7 @@ def test_mounted_call_is_recorded_once(url: str, guard: Guard, audit_file: Path)
     client(f"{url}/iam/", ADA).create_user(UserName="zoe")
     with pytest.raises(ClientError):
         client(f"{url}/iam/", (ADA[0], "wrong")).get_user()
-    names = [(each["eventSource"], each["eventName"], each.get("errorCode")) for each in read(audit_file)]
+    names = [(each["eventSource"], each["eventName"], each.get("errorCode")) for each in read_records(audit_file)]
     assert names == [
         ("iam.amazonaws.com", "CreateUser", None),
         ("iam.amazonaws.com", "CreateUser", None),

@@ -17,11 +17,11 @@ from iam_guard.api.protocol.app import aws_api
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.console.sign_in_pages import beside_api
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.api.signin.tool import Tool
@@ -82,10 +82,10 @@ class Office:
         self.folder = folder
         self.clock_offset = timedelta(0)
         sealing = {name: settings[name] for name in ("sealing_keys",) if name in settings}
-        self.store: SqlStore = init_store(url or f"sqlite:///{folder}/iam.db", Settings(**sealing))
+        self.store: SqlStore = create_store(url or f"sqlite:///{folder}/iam.db", Settings(**sealing))
         apply_seed(self.store, load_seed_text(json.dumps(SEED)))
         made = Settings(password_memory=8, password_passes=1, audit=str(folder / "audit.jsonl"), **settings)
-        self.guard: Guard = guard_on(self.store, made, services=[Service("docs")])
+        self.guard: Guard = guard_with_store(self.store, made, services=[Service("docs")])
         self.guard.clock = self.now
         for name in ("ada", "bob", "cleo", None):
             self.set_password(self.person(name))

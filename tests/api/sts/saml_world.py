@@ -21,7 +21,7 @@ from iam_guard.authn.tokens.assertion_verifier import AWS_RECIPIENT
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.clock import CLOCK
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, OTHER_KEY, SEED, Client, Running
@@ -127,7 +127,7 @@ def prepare(iam: Client, idp: IdentityProvider, account: str = ACCOUNT, name: st
 @contextmanager
 def saml_world(url: str = "sqlite://", settings: Settings = SETTINGS) -> Iterator[World]:
     """Run the API on a store with two accounts; both have a role `deploy` that trusts a provider `company`."""
-    store, idp = init_store(url, settings), IdentityProvider()
+    store, idp = create_store(url, settings), IdentityProvider()
     apply_seed(store, load_seed_text(SEED))
     sink = ListSink()
     guard = Guard(CachedStore(store, settings), Trail(sink), settings, clock=CLOCK)

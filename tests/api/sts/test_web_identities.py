@@ -21,7 +21,7 @@ from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from tests.api.clock import CLOCK
@@ -95,7 +95,7 @@ ANN = trusting(StringEquals={f"{HOST}:sub": "ann", f"{HOST}:aud": "app"})
 def running_world() -> Iterator[World]:
     with publishing(Issuer()) as issuer:
         settings = Settings(oidc_addresses=(issuer.at,), oidc_cooldown=0.0, oidc_timeout=60.0)
-        store = init_store("sqlite://", settings)
+        store = create_store("sqlite://", settings)
         apply_seed(store, load_seed_text(SEED))
         sink = ListSink()
         guard = Guard(CachedStore(store, settings), Trail(sink), settings, clock=CLOCK)

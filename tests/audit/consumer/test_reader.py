@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iam_guard.audit.consumer.reader import MAX_READ, read
+from iam_guard.audit.consumer.reader import MAX_READ, read_records
 from iam_guard.errors import InvalidInput
 
 GOOD = b'{"eventVersion":"1.11","eventID":"1"}\n'
@@ -31,7 +31,7 @@ def test_malformed_line_raises_with_its_number(name: str, tmp_path: Path) -> Non
     text, message = MALFORMED[name]
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + text + GOOD)
-    records = read(file)
+    records = read_records(file)
     assert next(records)["eventID"] == "1"
     with pytest.raises(InvalidInput, match=message) as caught:
         next(records)
@@ -45,7 +45,7 @@ def test_malformed_line_with_callback_is_reported_and_skipped(name: str, tmp_pat
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + text + GOOD + text + GOOD)
     broken: list[InvalidInput] = []
-    assert len(list(read(file, on_broken=broken.append))) == 3
+    assert len(list(read_records(file, on_broken=broken.append))) == 3
     assert [error.place for error in broken] == [f"{file}:2", f"{file}:4"]
 
 
@@ -54,7 +54,7 @@ def test_incomplete_last_line_raises(cut: int, tmp_path: Path) -> None:
     """Even if it is complete JSON without its line break."""
     file = tmp_path / "audit.jsonl"
     file.write_bytes(GOOD + GOOD[:cut])
-    records = read(file)
+    records = read_records(file)
     next(records)
     with pytest.raises(InvalidInput, match="the last line is incomplete"):
         next(records)
@@ -64,17 +64,17 @@ def test_higher_minor_version_and_unknown_members_are_kept(tmp_path: Path) -> No
     """CloudTrail's rule: same major version, any minor."""
     file = tmp_path / "audit.jsonl"
     file.write_bytes(b'{"eventVersion":"1.42","new":{"x":1}}\n')
-    assert list(read(file)) == [{"eventVersion": "1.42", "new": {"x": 1}}]
+    assert list(read_records(file)) == [{"eventVersion": "1.42", "new": {"x": 1}}]
 
 
 def test_empty_file_and_empty_lines_have_no_records(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     file.write_bytes(b"")
-    assert list(read(file)) == []
+    assert list(read_records(file)) == []
     file.write_bytes(GOOD + b"\n" + GOOD)
-    assert len(list(read(file))) == 2
+    assert len(list(read_records(file))) == 2
 
 
 def test_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        next(read(tmp_path / "audit.jsonl"))
+        next(read_records(tmp_path / "audit.jsonl"))

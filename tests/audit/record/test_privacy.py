@@ -31,7 +31,7 @@ from iam_guard.audit.record.redaction import to_line
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity
 from iam_guard.model.decision import Decision, Outcome
 from iam_guard.model.request import Call
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from tests.audit.record.test_record import RECORDS
 from tests.tables import table
 
@@ -157,7 +157,7 @@ def test_documented_rules_remove_personal_data_from_every_record(name: str, key_
     """The settings in docs/how-to/keep-personal-data-out.md leave no name and no address."""
     page = (Path(__file__).resolve().parents[3] / "docs/how-to/keep-personal-data-out.md").read_text()
     block = page.split('```bash title="privacy.env"\n')[1].split("```")[0]
-    documented = load({}, dict(word.split("=", 1) for word in shlex.split(block) if word != "export"))
+    documented = load_settings({}, dict(word.split("=", 1) for word in shlex.split(block) if word != "export"))
     chosen = {treatment: getattr(documented, f"audit_{treatment.name.lower()}") for treatment in Treatment}
     line = to_line(RECORDS[name], PrivacyRules(chosen, PseudonymKeys(key_file)))
     for personal in (b"alice", b"carol", b"dave", b"203.0.113.7", b"Botocore"):

@@ -16,7 +16,7 @@ from iam_guard.audit.shipping.destinations import open_sinks
 from iam_guard.audit.shipping.sink_url import SinkUrl
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.errors import ConfigurationError, IamGuardError
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from tests.tables import table
 
 SECRET = "pl4nted"
@@ -188,7 +188,7 @@ def test_missing_module_of_ours_is_not_a_missing_driver(monkeypatch: pytest.Monk
 
 def test_sinks_are_read_from_settings() -> None:
     environment = {"IAM_GUARD_AUDIT_SINKS": "nats://broker#create=A, -#filter=kind=a%2Cb"}
-    chosen = load({}, environment)
+    chosen = load_settings({}, environment)
     assert [SinkUrl.parse(sink).kind for sink in chosen.audit_sinks] == ["nats", "stdout"]
     assert SinkUrl.parse(chosen.audit_sinks[1]).filters == ("kind=a,b",)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS
 from iam_guard.audit.shipping.destination import Gone, Refused, Unreachable
@@ -86,7 +86,7 @@ def test_file_sink_after_half_line_breaks_one_line(tmp_path: Path, batch: Sequen
     sink.send(batch)
     sink.close()
     broken: list[object] = []
-    records = list(read(path, on_broken=broken.append))
+    records = list(read_records(path, on_broken=broken.append))
     assert len(broken) == 1
     assert records[1:] == [each.record for each in batch]
 
@@ -104,7 +104,7 @@ def test_file_sink_on_full_disk_is_retried(
     sink.send(batch)
     sink.close()
     broken: list[object] = []
-    assert list(read(path, on_broken=broken.append)) == [each.record for each in batch]
+    assert list(read_records(path, on_broken=broken.append)) == [each.record for each in batch]
     assert len(broken) == 1
 
 
@@ -115,7 +115,7 @@ def test_file_sink_follows_rotation(tmp_path: Path, batch: Sequence[Delivery]) -
     path.rename(tmp_path / "out.jsonl.1")
     sink.send(batch[3:])
     sink.close()
-    assert [each["eventID"] for each in read(path)] == [each.record["eventID"] for each in batch[3:]]
+    assert [each["eventID"] for each in read_records(path)] == [each.record["eventID"] for each in batch[3:]]
 
 
 def test_file_sink_without_folder_is_retried(tmp_path: Path, batch: Sequence[Delivery]) -> None:

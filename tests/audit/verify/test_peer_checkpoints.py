@@ -22,7 +22,7 @@ from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import segment_line
 from iam_guard.audit.verify.trail_verifier import read_anchors, verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
-from iam_guard.audit.writer.recovery import recover
+from iam_guard.audit.writer.recovery import recover_trail
 from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from tests.audit.trails import KEY, NOON, RING, UNTRUSTED_KEY, lines_of, record, verdicts, writer_in, written
 from tests.audit.verify.test_trail_verifier import rewritten
@@ -162,7 +162,7 @@ def test_recovered_shard_is_not_shorter_than_claimed(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     writer.append([record(1)])
     writer.commit()
-    recover(tmp_path, KEY, RING)
+    recover_trail(tmp_path, KEY, RING)
     writer.close()
     assert peers_in(shards_of(tmp_path)[-1])[killed.name]["size"] > 0
     assert verdicts(tmp_path) == [Verdict.GAP]

@@ -19,7 +19,7 @@ from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_events import Gap
 from iam_guard.audit.verify.trail_verifier import read_anchors, trail_bytes, verify_trail
 from iam_guard.audit.verify.verdicts import MEANINGS, TrailFinding, Verdict
-from iam_guard.audit.writer.recovery import recover
+from iam_guard.audit.writer.recovery import recover_trail
 from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.errors import InvalidInput
 from tests.audit.trails import (
@@ -377,7 +377,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trail = tmp_path_factory.mktemp("several")
     written(trail, 12)
     written(trail, 9, is_ended=False, unsigned=1)
-    recover(trail, KEY, RING)
+    recover_trail(trail, KEY, RING)
     written(trail, 15)
     written(trail, 10, is_ended=False)
     assert verdicts(trail) == [GAP]

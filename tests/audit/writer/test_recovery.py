@@ -22,7 +22,7 @@ from iam_guard.audit.verify.shard import Segment, is_ended, segments_of, shards_
 from iam_guard.audit.verify.signed_note import KeyRing, SignerKey
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.verify.verdicts import Verdict
-from iam_guard.audit.writer.recovery import Recovered, declare, recover
+from iam_guard.audit.writer.recovery import Recovered, declare_damage, recover_trail
 from iam_guard.audit.writer.segment_writer import SegmentLimits
 from iam_guard.audit.writer.shard_files import lock_shard
 from tests.audit.trails import KEY, RING, last_segment, lines_of, only_shard, record, verdicts, writer_in, written
@@ -76,7 +76,7 @@ def test_killed_process_loses_no_acknowledged_record(tmp_path: Path, attempt: in
     acknowledged = killed(tmp_path, random.Random(attempt).uniform(0.0, 0.25))
     before = verdicts(tmp_path)
     assert set(before) <= {UNSIGNED_TAIL}
-    found = recover(tmp_path, KEY, RING)
+    found = recover_trail(tmp_path, KEY, RING)
     assert [result.is_continued for result in found] == [True]
     kept = ids(tmp_path)
     assert kept == [f"id-{number}" for number in range(len(kept))]
@@ -84,7 +84,7 @@ def test_killed_process_loses_no_acknowledged_record(tmp_path: Path, attempt: in
     report = verify_trail(tmp_path, RING)
     assert [finding.verdict for finding in report.findings] == [GAP]
     assert report.shards[0].has_ended
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".hashes", ".checkpoints"])
@@ -107,7 +107,7 @@ def test_shard_after_partial_write_is_continued(tmp_path: Path, ending: str, lef
             os.truncate(path, min(path.stat().st_size, before[place] + left))
         elif place > cut:
             os.truncate(path, before[place])
-    [found] = recover(tmp_path, KEY, RING)
+    [found] = recover_trail(tmp_path, KEY, RING)
     assert found.is_continued
     assert verdicts(tmp_path) == [GAP]
     assert ids(tmp_path) == [f"id-{number}" for number in range(len(ids(tmp_path)))]
@@ -118,7 +118,7 @@ def test_gap_counts_truncated_bytes_and_unsigned_records(tmp_path: Path) -> None
     shard = written(tmp_path, 6, is_ended=False, unsigned=2)
     with last_segment(shard).lines.open("ab") as file:
         file.write(b'{"half')
-    assert recover(tmp_path, KEY, RING) == [Recovered(shard.name)]
+    assert recover_trail(tmp_path, KEY, RING) == [Recovered(shard.name)]
     facts = [json.loads(line)["iamGuard"] for line in lines_of(shard)]
     assert (facts[-2]["reason"], facts[-2]["cutBytes"], facts[-2]["unsigned"]) == ("ProcessEnded", 6, 2)
     assert facts[-1]["kind"] == "audit_end"
@@ -136,9 +136,9 @@ def test_shard_with_running_writer_is_not_recovered(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert lock_shard(only_shard(tmp_path)) is None
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
     writer.close()
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
     assert verdicts(tmp_path) == []
 
 
@@ -165,7 +165,7 @@ def test_living_child_does_not_keep_the_lock_of_its_parent(tmp_path: Path) -> No
         try:
             parent.kill()
             parent.wait()
-            assert len(recover(tmp_path, KEY, RING)) == 1
+            assert len(recover_trail(tmp_path, KEY, RING)) == 1
         finally:
             os.kill(child, signal.SIGKILL)
 
@@ -178,7 +178,7 @@ def test_shard_killed_after_its_last_record_has_no_gap(tmp_path: Path, monkeypat
     content = segment.checkpoints.read_bytes()
     segment.checkpoints.write_bytes(content[:100])
     segment.hashes.write_bytes(b"")
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
     assert verdicts(tmp_path) == []
     assert not (shard / "lock").exists()
 
@@ -203,19 +203,19 @@ def test_shard_not_matching_its_checkpoints_stays_unchanged(tmp_path: Path, dama
     path, changed = changes[damage]
     path.write_bytes(changed)
     kept = {file.name: file.read_bytes() for file in shard.iterdir()}
-    found = recover(tmp_path, KEY, RING)
+    found = recover_trail(tmp_path, KEY, RING)
     if damage == "checkpoint":  # by an unknown key: ignored
         assert [result.is_continued for result in found] == [True]
         return
     assert found == [Recovered(shard.name, is_continued=False)]
     assert {file.name: file.read_bytes() for file in shard.iterdir()} == kept
     writer = writer_in(tmp_path)
-    declare(tmp_path, writer, found)
+    declare_damage(tmp_path, writer, found)
     writer.close()
     own = next(folder for folder in shards_of(tmp_path) if folder != shard)
     [gap] = [json.loads(line)["iamGuard"] for line in lines_of(own) if b"audit_gap" in line]
     assert (gap["reason"], gap["about"]) == ("ShardDamaged", shard.name)
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
 
 
 def test_power_failure_leads_to_no_conflicting_checkpoint(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_power_failure_leads_to_no_conflicting_checkpoint(tmp_path: Path) -> Non
     shard = written(tmp_path, 20, is_ended=False)
     segment = last_segment(shard)
     os.truncate(segment.lines, segment.lines.stat().st_size - 10)
-    [found] = recover(tmp_path, KEY, RING)
+    [found] = recover_trail(tmp_path, KEY, RING)
     assert not found.is_continued
     assert verdicts(tmp_path) == [TRUNCATED_TAIL]
 
@@ -232,7 +232,7 @@ def test_checkpoints_by_rotated_key_are_trusted(tmp_path: Path) -> None:
     """The key ring has it; the shard ends with the new key's checkpoint."""
     new = SignerKey.new("trail.example/audit")
     written(tmp_path, 20, is_ended=False)
-    [found] = recover(tmp_path, new, KeyRing([new.verifier, KEY.verifier]))
+    [found] = recover_trail(tmp_path, new, KeyRing([new.verifier, KEY.verifier]))
     assert found.is_continued
     assert verdicts(tmp_path, KeyRing([new.verifier, KEY.verifier])) == [GAP]
 
@@ -248,7 +248,7 @@ def test_old_draft_is_removed(tmp_path: Path) -> None:
     now = time.time()
     for draft, age in ((old, 10 * 365 * 86400), (young, 0)):
         os.utime(draft, (now - age, now - age))
-    recover(tmp_path, KEY, RING)
+    recover_trail(tmp_path, KEY, RING)
     assert not old.exists()
     assert young.exists()
     shutil.rmtree(young)
@@ -258,8 +258,8 @@ def test_vanished_draft_is_skipped(tmp_path: Path) -> None:
     """Another process may rename it between listing and access; a dangling link behaves alike."""
     written(tmp_path, 3)
     (tmp_path / "docs-a-1-x.new").symlink_to("nowhere")
-    assert recover(tmp_path, KEY, RING) == []
+    assert recover_trail(tmp_path, KEY, RING) == []
 
 
 def test_missing_trail_needs_no_recovery(tmp_path: Path) -> None:
-    assert recover(tmp_path / "none", KEY, RING) == []
+    assert recover_trail(tmp_path / "none", KEY, RING) == []

@@ -34,7 +34,7 @@ from iam_guard.audit.writer.retention import HOLD, SWEEP_LOCK, RetentionRule, Sw
 from iam_guard.audit.writer.segment_writer import SegmentLimits, SegmentWriter
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.errors import ConfigurationError, TrailDamaged
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from tests.audit.pipelines import ROOT, eventually, facts_in, ids_in
 from tests.audit.trails import (
     KEY,
@@ -616,14 +616,14 @@ def test_schedule_without_rule_is_never_due(trail: Path) -> None:
 
 
 def test_retention_rule_comes_from_the_settings() -> None:
-    assert retention_rule(load({}, {})) is None
-    rule = retention_rule(load({}, {"IAM_GUARD_AUDIT_RETENTION_DAYS": "400"}))
+    assert retention_rule(load_settings({}, {})) is None
+    rule = retention_rule(load_settings({}, {"IAM_GUARD_AUDIT_RETENTION_DAYS": "400"}))
     assert rule == RetentionRule(timedelta(days=400), timedelta(days=7))
-    assert retention_rule(load({"audit_retention_days": 1, "audit_retention_grace_days": 0}, {})) == RetentionRule(
-        timedelta(days=1), timedelta(0)
-    )
+    assert retention_rule(
+        load_settings({"audit_retention_days": 1, "audit_retention_grace_days": 0}, {})
+    ) == RetentionRule(timedelta(days=1), timedelta(0))
     with pytest.raises(ConfigurationError, match="fewer days"):
-        retention_rule(load({"audit_retention_days": 10**12}, {}))
+        retention_rule(load_settings({"audit_retention_days": 10**12}, {}))
 
 
 def test_fixture_trail_has_several_segments(shard: Path) -> None:

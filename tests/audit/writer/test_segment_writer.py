@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from iam_guard.audit.append_file import AppendFile
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.record.record import Stamp, authentication_record, error_record
 from iam_guard.audit.record.redaction import to_line
 from iam_guard.audit.trail import Trail
@@ -59,7 +59,7 @@ def test_line_states_its_shard_and_number(tmp_path: Path) -> None:
     shard = only_shard(tmp_path)
     lines = lines_of(shard)
     assert [shard_and_sequence(line) for line in lines] == [(shard.name, number) for number in range(len(lines))]
-    records = [entry for segment in segments_of(shard) for entry in read(segment.lines)]
+    records = [entry for segment in segments_of(shard) for entry in read_records(segment.lines)]
     decisions = [entry for entry in records if entry["iamGuard"]["kind"] == "decision"]
     for number, decision in enumerate(decisions):
         facts = decision["iamGuard"]

@@ -29,7 +29,7 @@ from iam_guard.audit.verify.shard import is_ended, shards_of
 from iam_guard.audit.verify.signing_keys import create_signing_key_file, key_ring, read_signing_keys
 from iam_guard.audit.writer.disk_reserve import Reserve
 from iam_guard.audit.writer.segment_writer import SegmentLimits
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.settings import Settings
 from tests.audit.pipelines import ROOT, eventually, facts_in, gaps_in, ids_in, pipeline_in
 from tests.audit.test_pipeline_processes import run
@@ -44,7 +44,7 @@ accounts:
         inline: {Read: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "docs:Get*", Resource: "*"}]}}
         api_keys: [{id: RITA, secret: ritasecret0123456789abcdefghijklmnopqrst}]
 """
-RITA = {"authorization": "Bearer " + format_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst")}
+RITA = {"authorization": "Bearer " + format_api_key("RITA", "ritasecret0123456789abcdefghijklmnopqrst")}
 TIMEOUT = 60
 UVICORN = ["-m", "uvicorn", "--factory", "--log-level", "warning", "--port", "{port}"]
 GUNICORN = ["-m", "gunicorn", "--no-control-socket", "--log-level", "warning", "-b", "127.0.0.1:{port}"]

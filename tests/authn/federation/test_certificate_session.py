@@ -17,16 +17,16 @@ from click.testing import CliRunner
 from cryptography import x509
 
 from iam_guard import Guard, Principal, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.authn.certificates.client_certificate import read_client_certificate
 from iam_guard.authn.http_request import HttpRequest
 from iam_guard.authn.presented_credentials import ReceivedCertificate
 from iam_guard.cli import main
 from iam_guard.errors import AccessDenied, IamGuardError, InvalidInput, NoSuchEntity, SeedError, UntrustedCertificate
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import certificate_profiles, identities, inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -107,10 +107,10 @@ class Harness:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     clock = Clock()
     audit = tmp_path / "audit.jsonl"
-    guard = guard_on(store, Settings(epoch_poll=0.0, audit=str(audit)))
+    guard = guard_with_store(store, Settings(epoch_poll=0.0, audit=str(audit)))
     guard.clock = clock
     harness = Harness(guard, store, clock, audit)
     harness.declare(seed())
@@ -167,7 +167,7 @@ def test_certificate_session_is_recorded(harness: Harness) -> None:
     assert identity["sessionContext"]["sourceIdentity"] == "robot-7"
     assert identity["sessionContext"]["sessionIssuer"]["arn"] == ROBOT
     assert (refused["userIdentity"]["type"], refused["errorCode"]) == ("Unknown", "UntrustedCertificate")
-    assert len(list(read(harness.audit))) == 5
+    assert len(list(read_records(harness.audit))) == 5
 
 
 # --- the trust policy ------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_authority_of_two_accounts_needs_a_role_name(harness: Harness) -> None:
 
 def test_cached_certificate_needs_no_store(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is decided or verified again either."""
-    guard = guard_on(harness.store, Settings(epoch_poll=3600.0))
+    guard = guard_with_store(harness.store, Settings(epoch_poll=3600.0))
     guard.clock = harness.clock
     cold = Harness(guard, harness.store, harness.clock, harness.audit)
     caller = cold.who()

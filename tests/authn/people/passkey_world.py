@@ -16,13 +16,13 @@ from iam_guard.authn.people.second_factors.passkey_challenges import Kind, Relyi
 from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey, PasskeySteps
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sessions.session_steps import SignedIn
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Row
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import passkeys
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode
@@ -47,10 +47,10 @@ class World:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self.now = START
-        store = init_store(url, settings)
+        store = create_store(url, settings)
         apply_seed(store, load_seed_text(SEED))
         settings = replace(settings, epoch_poll=3600, password_memory=8, password_passes=1)
-        self.guard: Guard = guard_on(store, settings)
+        self.guard: Guard = guard_with_store(store, settings)
         self.guard.clock = lambda: self.now
         self.events: list[SignInEvent] = []
         steps = replace(self.guard.people.passkeys._steps, audit=lambda event, _: self.events.append(event))

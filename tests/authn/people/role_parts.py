@@ -14,11 +14,11 @@ from iam_guard.api.sts.operations import STS
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sessions.role_switch import TypedRole
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.signed_in import give_password, issue_session
@@ -81,13 +81,15 @@ class World:
         self.now = START
         self.folder = folder
         self.url = "sqlite://" if folder is None else f"sqlite:///{folder}/iam.db"
-        store = init_store(self.url, Settings())
+        store = create_store(self.url, Settings())
         apply_seed(store, load_seed_text(json.dumps(seed(**more))))
         with store.write_transaction() as records:
             records.update(accounts, {"email": "root@acme.example"}, id=ACME)
         audit: dict[str, Any] = {} if folder is None else {"audit": f"{folder}/audit.jsonl"}
         audit |= more.get("settings", {})
-        self.guard = self.on(guard_on(store, Settings(epoch_poll=3600, session_idle=idle.total_seconds(), **audit)))
+        self.guard = self.on(
+            guard_with_store(store, Settings(epoch_poll=3600, session_idle=idle.total_seconds(), **audit))
+        )
         for name in ("ada", "bob", "x", "root"):
             give_password(self.guard, self.person(name))
 

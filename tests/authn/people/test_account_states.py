@@ -18,9 +18,9 @@ from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sessions.tool_sessions import SAME_DEVICE, ToolRequest
 from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import AccessDenied, AccountNotActive
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import browser_sessions, federated_sessions, login_profiles, tool_sessions
 from tests.authn.people.federated_parts import FederatedWorld, users
 from tests.authn.people.role_parts import ACME, CALL, SUPPORT, UMBRELLA, policy
@@ -37,7 +37,7 @@ class TwoGuards(FederatedWorld):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, user=ALLOWED, settings={"password_memory": 8, "password_passes": 1})
-        self.other = self.on(guard_on(init_store(self.url, Settings()), Settings(epoch_poll=3600.0)))
+        self.other = self.on(guard_with_store(create_store(self.url, Settings()), Settings(epoch_poll=3600.0)))
 
     def sees(self, session: BrowserSession) -> list[bool]:
         """Return whether each guard finds a session, waiting or not."""

@@ -33,12 +33,12 @@ from iam_guard.authn.people.sessions.session_steps import SessionSteps
 from iam_guard.authn.people.sign_in import SignIn, Typed
 from iam_guard.authn.people.verified_steps import VerifiedStep
 from iam_guard.errors import DecisionUnavailable, IamGuardError
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import accounts, browser_sessions, identities, passkeys, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import Key
@@ -137,9 +137,9 @@ def accept_codes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    store = init_store("sqlite://", Settings())
+    store = create_store("sqlite://", Settings())
     apply_seed(store, load_seed_text(SEED))
-    guard = guard_on(store, Settings(password_memory=8, password_passes=1))
+    guard = guard_with_store(store, Settings(password_memory=8, password_passes=1))
     yield World(guard)
     guard.close()
 

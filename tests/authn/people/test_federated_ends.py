@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import event
 
 from iam_guard.errors import AccessDenied
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import BrowserSession, Session
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import fold
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import access_keys, accounts, federated_sessions, identities, inline_policies, used_tokens
 from iam_guard.store.sql_store import SqlStore
 from tests.authn.people.federated_parts import KEY, ROOT_KEY, FederatedWorld
@@ -103,7 +103,7 @@ def test_session_ends_with_what_it_depends_on(tmp_path: Path, kind: str, name: s
     """At once, though it is cached; in another process with the next poll, without clearing its cache."""
     (folder := tmp_path / f"{kind} {name}").mkdir()
     world = FederatedWorld(folder)
-    other = world.on(guard_on(init_store(world.url, Settings()), Settings(epoch_poll=0.0)))
+    other = world.on(guard_with_store(create_store(world.url, Settings()), Settings(epoch_poll=0.0)))
     enter, ends = SESSIONS[kind]
     session = enter(world)
     for guard in (world.guard, other):

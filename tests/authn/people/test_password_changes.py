@@ -25,7 +25,7 @@ from iam_guard.errors import AccessDenied, ConcurrentModification, IamGuardError
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import login_profiles, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -155,7 +155,7 @@ def test_root_password_is_hashed_outside_of_transactions(
 ) -> None:
     monkeypatch.setenv("IAM_GUARD_PASSWORD_MEMORY", "64")
     url = f"sqlite:///{tmp_path}/iam.db"
-    store = init_store(url, Settings())
+    store = create_store(url, Settings())
     apply_seed(store, load_seed_text(SEED))
     store.close()
     options = ["account", "root-password", ACCOUNT, "--stdin", "--store", url]

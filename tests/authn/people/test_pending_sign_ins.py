@@ -14,9 +14,9 @@ from iam_guard.authn.people import pending_sign_ins as pending
 from iam_guard.authn.people.pending_sign_ins import MAX_AGE, MAX_TEXT, PendingSignIn
 from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import InvalidIdentityToken, ServerBusy, StoreUnavailable
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import pending_sign_ins
 from tests.authn.people.sign_on_world import ACME, SAML, add_identity_providers
 
@@ -39,9 +39,9 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     add_identity_providers(store)
-    with closing(guard_on(store, Settings(epoch_poll=3600))) as guard:
+    with closing(guard_with_store(store, Settings(epoch_poll=3600))) as guard:
         yield World(guard)
 
 

@@ -19,11 +19,11 @@ from iam_guard.authn.people.sessions import role_switch
 from iam_guard.authn.people.sessions.browser_sessions import MAX_LABEL, BrowserSession
 from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.errors import AccessDenied
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import fold
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import accounts, identities, inline_policies, login_profiles
 from tests.authn.people.role_parts import (
     ACME,
@@ -318,7 +318,7 @@ def test_session_ends_with_its_person_and_its_role(tmp_path: Path, name: str) ->
     """At once, though it is cached; in another process with the next poll, without clearing its cache."""
     (folder := tmp_path / name).mkdir()
     world = World(folder)
-    other = world.on(guard_on(init_store(world.url, Settings()), Settings(epoch_poll=0.0)))
+    other = world.on(guard_with_store(create_store(world.url, Settings()), Settings(epoch_poll=0.0)))
     in_role = world.switch(world.sign_in())
     kept = world.sign_in("bob")
     for guard in (world.guard, other):
@@ -360,7 +360,7 @@ def test_session_in_a_role_ends_with_that_of_the_person() -> None:
 def test_changed_role_and_person_are_loaded_again(tmp_path: Path) -> None:
     """A cached session depends on both: here the role's path, then the user's name, changed in another process."""
     world = World(tmp_path)
-    other = world.on(guard_on(init_store(world.url, Settings()), Settings(epoch_poll=0.0)))
+    other = world.on(guard_with_store(create_store(world.url, Settings()), Settings(epoch_poll=0.0)))
     in_role = world.switch(world.sign_in())
     assert other.people.browser_sessions.find_by_digest(in_role.digest) == in_role
     with world.guard.store.write_transaction() as records:

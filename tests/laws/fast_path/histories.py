@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iam_guard.store.identifiers import derived_id
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.laws.fast_path.application import SeenLines, set_loaded
@@ -39,7 +39,7 @@ class History:
         self.made: list[str] = []
         """The changes so far."""
         self._file = file
-        self.store = init_store(url, settings())
+        self.store = create_store(url, settings())
         self.others = open_database(url, settings())
         """The store as another process opens it."""
         self.store.ids = self.others.ids = derived_id  # filled again, the store has the identities of the sessions

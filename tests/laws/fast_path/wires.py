@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 from urllib.parse import quote, unquote
 
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.model.credential import Session
 from iam_guard.model.principal import Principal
 from iam_guard.store.schema import identities
@@ -62,8 +62,8 @@ def callers(store: SqlStore, rng: random.Random) -> list[Caller]:
     found += [Caller("root", f"AKIAROOT{account}", SECRET.format("root")) for account in (HERE, THERE)]
     found += [Caller("rotated", "AKIAANN00000001", SECRET.format("other"))]
     found += [Caller("unknown", "AKIANOBODY0000001", SECRET.format("ann"))]
-    found += [Caller(f"{name} key", api_key=format_key(f"{name}key", API_SECRET.format(name))) for name in _KEYS]
-    found += [Caller("anonymous"), Caller("wrong key", api_key=format_key("annkey", API_SECRET.format("eve")))]
+    found += [Caller(f"{name} key", api_key=format_api_key(f"{name}key", API_SECRET.format(name))) for name in _KEYS]
+    found += [Caller("anonymous"), Caller("wrong key", api_key=format_api_key("annkey", API_SECRET.format("eve")))]
     with store.read_transaction() as records:
         ids = {row["name"]: row["id"] for row in records.all(identities, account=HERE)}
     sessions = [_session(rng, ids, number) for number in range(10)]

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from iam_guard import Guard, Principal
 from iam_guard.errors import AccountStateConflict, EntityAlreadyExists, InvalidInput, NoSuchEntity
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.model.account import AccountState
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
@@ -31,10 +31,10 @@ ACME, GLOBEX = "111122223333", "444455556666"
 _EMPTY: dict[str, Any] = {"description": "", "tags": {}, "trust_bindings": {}, "created": 0}
 DELETER = """
 import sys
-from iam_guard.factory import guard_on
-from iam_guard.settings import load
+from iam_guard.factory import guard_with_store
+from iam_guard.settings import load_settings
 from iam_guard.store.open_store import open_database
-guard = guard_on(open_database(sys.argv[1], load()), load())
+guard = guard_with_store(open_database(sys.argv[1], load_settings()), load_settings())
 def progress(rows):
     print(rows, flush=True)
     if sys.argv[3] == "step":
@@ -49,7 +49,7 @@ guard.close()
 def opened(url: str) -> Iterator[tuple[Guard, SqlStore]]:
     settings = Settings(epoch_poll=0.0, sealing_keys=(SEALING_KEY,))
     store = open_database(url, settings)
-    guard = guard_on(store, settings)
+    guard = guard_with_store(store, settings)
     try:
         yield guard, store
     finally:

@@ -7,7 +7,7 @@ from contextlib import closing
 from threading import Barrier, Thread
 
 from iam_guard import Principal
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.personal_tables import PERSONAL_TABLES
 from iam_guard.store.open_store import open_database
@@ -28,7 +28,7 @@ from tests.administration.personal_world import (
 
 def test_person_is_exported_and_erased(database: str, settings: Settings) -> None:
     store = seeded(open_database(database, settings))
-    with closing(guard_on(store, settings)) as guard:
+    with closing(guard_with_store(store, settings)) as guard:
         alice = id_of(store, ACME, "alice")
         with store.write_transaction() as records:
             plant(records, ACME, alice)
@@ -64,7 +64,7 @@ def test_person_that_signs_in_meanwhile_has_nothing_left(database: str, settings
     threads = [Thread(target=sign_in, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    with closing(guard_on(store, settings)) as guard:
+    with closing(guard_with_store(store, settings)) as guard:
         assert guard.decide(Principal.from_arn(ALICE), "docs:Get", DOCUMENT).allowed
         barrier.wait(60)
         guard.people.personal_data.erase(ALICE)

@@ -424,11 +424,11 @@ def test_without_threads_uses_wait_for_flush(
 FORKING = """
 import os, sys, time, warnings
 from iam_guard.model.principal import Credential
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 from iam_guard.store.credentials import last_used as uses
 from iam_guard.store.open_store import open_database
 
-store = open_database(sys.argv[1], load())
+store = open_database(sys.argv[1], load_settings())
 tracker = uses.LastUsedTracker(store, region="us-east-1", clock=lambda: 1_800_000_000.0)
 tracker.track_key(Credential("sigv4", "AKIAALICE", "parent", "docs"))
 assert tracker._writer is not None

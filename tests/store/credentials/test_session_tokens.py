@@ -30,7 +30,7 @@ from iam_guard.store.credentials.session_tokens import (
     read_session,
     write_session,
 )
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.sealing import Sealer, new_key
 from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
@@ -303,7 +303,7 @@ def test_sealing_a_session_needs_no_query(tmp_path: Path, caplog: pytest.LogCapt
     caplog.set_level(logging.DEBUG, "iam_guard")
     seed = tmp_path / "iam.json"
     seed.write_text('{"version": 1, "accounts": [{"id": "111122223333"}]}')
-    inner = init_store("sqlite://", Settings())
+    inner = create_store("sqlite://", Settings())
     followed = FollowedSeedStore(seed, Settings())
     statements: list[object] = []
     for store in (inner, CachedStore(inner, Settings()), followed, CachedStore(followed, Settings())):
@@ -323,7 +323,7 @@ def test_sealing_a_session_needs_no_query(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_store_with_same_keys_opens_token() -> None:
     """Any process with the same keys can open a token."""
-    engine = init_store("sqlite://", Settings())
+    engine = create_store("sqlite://", Settings())
     with_keys = [SqlStore(engine.engine, Sealer(KEYS)), SqlStore(engine.engine, Sealer(KEYS[::-1]))]
     assert with_keys[0].open_session(with_keys[1].seal_session(SESSION)) == SESSION
     engine.close()

@@ -14,7 +14,7 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.cache.change_feed import record_change
 from iam_guard.store.database.engine import lock_epoch, make_engine, reading, writing
-from iam_guard.store.open_store import init_store, open_database
+from iam_guard.store.open_store import create_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
 from tests.tables import table
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) ->
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[SqlStore]:
-    store = init_store(f"sqlite:///{tmp_path}/a.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/a.db", Settings())
     yield store
     store.close()
 

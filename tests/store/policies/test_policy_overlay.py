@@ -10,7 +10,7 @@ import pytest
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store, open_candidate, open_database
+from iam_guard.store.open_store import create_store, open_candidate_store, open_database
 from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed.change_files import is_change_file, load_changes, open_overlay
@@ -68,7 +68,7 @@ OpenChanges = Callable[[str], OverlaidStore]
 
 @pytest.fixture(scope="module")
 def seeded() -> Iterator[tuple[SqlStore, Snapshot]]:
-    made = init_store("sqlite://", Settings())
+    made = create_store("sqlite://", Settings())
     apply_seed(made, load_seed_text(SEED))
     snapshot = Snapshot(made.engine)
     yield made, snapshot
@@ -327,7 +327,7 @@ def test_change_file_is_distinguished_from_seed(store: SqlStore, tmp_path: Path)
         True,
         False,
     )
-    assert isinstance(open_candidate(str(change), store, Settings()), OverlaidStore)
-    whole = open_candidate(str(seed), store, Settings())
+    assert isinstance(open_candidate_store(str(change), store, Settings()), OverlaidStore)
+    whole = open_candidate_store(str(seed), store, Settings())
     assert not isinstance(whole, OverlaidStore)
     whole.close()

@@ -10,7 +10,7 @@ import pytest
 
 from iam_guard import Guard, Principal, Resource, open_guard
 from iam_guard.errors import IamGuardError, InvalidInput, LimitExceeded, NoSuchEntity, PolicyError, StoreIsReadOnly
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.schema import identities
@@ -53,7 +53,7 @@ def policies(store: SqlStore) -> ResourcePolicies:
 @pytest.fixture
 def guard(store: SqlStore) -> Iterator[Guard]:
     """A guard that polls the store only once in an hour."""
-    opened = guard_on(store, Settings(epoch_poll=3600.0))
+    opened = guard_with_store(store, Settings(epoch_poll=3600.0))
     yield opened
     opened.close()
 
@@ -198,7 +198,7 @@ def test_store_that_follows_a_file_is_read_only(tmp_path: Path) -> None:
 def test_application_supplies_policies_by_loader(store: SqlStore) -> None:
     """The loader is called for an ARN; a `Resource` that is passed is used as it is."""
     own = {PLAN: Resource(PLAN, ACME, policy=policy_for(BOB), tags={"stage": "draft"})}
-    guard = guard_on(store, Settings(), resources=own.get)
+    guard = guard_with_store(store, Settings(), resources=own.get)
     bob = Principal.from_arn(BOB)
     assert may(guard, BOB)
     assert not guard.decide(bob, "docs:GetDocument", Resource(PLAN, ACME)).allowed
@@ -215,7 +215,7 @@ def test_failing_loader_denies(store: SqlStore) -> None:
 
     other = Resource("arn:aws:docs:::other", ACME, policy=policy_for(EVE))
     for loader in (broken, lambda _: other, lambda _: policy_for(EVE)):
-        guard = guard_on(store, Settings(), resources=loader)  # type: ignore[arg-type]  # the last one is wrong on purpose
+        guard = guard_with_store(store, Settings(), resources=loader)  # type: ignore[arg-type]  # the last one is wrong on purpose
         decision = guard.decide(Principal.from_arn(EVE), "docs:GetDocument", f"arn:aws:docs:::{GLOBEX}")
         assert (decision.allowed, decision.error is None) == (False, False)
         guard.close()

@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from tests.conftest import ADA, Sign
 from tests.effort import effort
 
@@ -83,7 +83,7 @@ def waited_for(audit_file: Path, number: int) -> list[str]:
         if audit_file.exists() and audit_file.read_bytes().count(b"\n") >= number:
             break
         time.sleep(0.02)
-    return [str(record.get("errorCode", "")) for record in read(audit_file)]
+    return [str(record.get("errorCode", "")) for record in read_records(audit_file)]
 
 
 def test_valid_request_is_accepted(port: int, sign: Sign) -> None:

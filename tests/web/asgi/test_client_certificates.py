@@ -217,9 +217,9 @@ def test_certificate_is_ignored_without_the_setting(serve: Serve, tmp_path: Path
 
 
 def _api_key() -> str:
-    from iam_guard.authn.api_key import format_key
+    from iam_guard.authn.api_key import format_api_key
 
-    return format_key("RITA", API_SECRET)
+    return format_api_key("RITA", API_SECRET)
 
 
 def test_certificate_of_a_proxy_is_not_the_callers(serve: Serve, tmp_path: Path) -> None:

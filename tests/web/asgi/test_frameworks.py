@@ -12,7 +12,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iam_guard import Guard, GuardMiddleware, Service, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import InvalidInput
 from iam_guard.web.asgi.parameters import declared_parameters, no_readings
 from iam_guard.web.asgi.route_matching import UNRESOLVED, answering_endpoint, endpoint_of
@@ -75,7 +75,7 @@ def test_caught_denial_is_still_answered(
     assert (answer.status_code, SECRET in answer.text) == (status, status == 200)
     if event is not None:
         assert answer.json()["requestId"] == answer.headers["x-amzn-requestid"]
-        assert [each["eventName"] for each in read(audit_file)] == [event]
+        assert [each["eventName"] for each in read_records(audit_file)] == [event]
 
 
 @pytest.mark.parametrize("code", ["1011", "4500"])

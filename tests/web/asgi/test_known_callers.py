@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from iam_guard import Guard, GuardMiddleware, Service, open_guard
-from iam_guard.authn.api_key import format_key
+from iam_guard.authn.api_key import format_api_key
 from iam_guard.authn.credential_verifier import Authenticator
 from tests.conftest import ADA, SEED, Sign
 from tests.guard.test_known_credentials import counted
@@ -26,7 +26,7 @@ from tests.tables import table
 
 docs = Service("docs")
 PATH = "/documents/7"
-API_KEY = format_key("ADASKEY1", "adasApiSecret0123456789abcdefghijklmnopq")
+API_KEY = format_api_key("ADASKEY1", "adasApiSecret0123456789abcdefghijklmnopq")
 EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 GONE = {"type": "http.disconnect"}
 
@@ -204,7 +204,7 @@ def test_refused_requests_take_the_same_work(guard: Guard, sign: Sign) -> None:
         assert server.answer(headers, EMPTY, GONE)[0] == 200
     missing = "AKIATESTMISSING00001"
     signed = [sign((id, "guess"), "GET", PATH) for id in (ADA[0], missing)]
-    keys = [{"x-api-key": format_key(id, "guess" * 8)} for id in ("ADASKEY1", "MISSINGKEY")]
+    keys = [{"x-api-key": format_api_key(id, "guess" * 8)} for id in ("ADASKEY1", "MISSINGKEY")]
     for pair in (signed, keys):
         server.answer(pair[1], EMPTY, GONE)  # so that the store's answer is cached
         counts = []

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, current_decision, current_principal, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import AccessDenied, ConfigurationError
 from tests.conftest import ADA, RITA, Sign
 
@@ -158,7 +158,7 @@ def client(guard: Guard) -> TestClient:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    return list(read(path))
+    return list(read_records(path))
 
 
 def test_allowed_caller_is_accepted(client: TestClient, sign: Sign, audit_file: Path) -> None:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Principal, Resource, Service, open_guard, permissions_endpoint
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.export.otel_event import log_record
 from iam_guard.errors import InvalidInput
@@ -125,7 +125,7 @@ def test_action_with_loader_is_queried_by_its_declared_types() -> None:
 def test_all_questions_of_a_call_are_one_query_record(ask: Ask, guard: Guard, audit_file: Path) -> None:
     answer = ask({"resources": ["document/7"]})
     guard.close()
-    (record,) = read(audit_file)
+    (record,) = read_records(audit_file)
     details = record["iamGuard"]
     assert (record["eventName"], details["kind"], details["enforced"]) == ("AskPermissions", "permissions_asked", False)
     assert record["requestID"] == answer.headers["x-amzn-requestid"]

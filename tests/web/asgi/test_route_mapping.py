@@ -21,7 +21,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket
 
 from iam_guard import Guard, GuardMiddleware, Resource, RouteMap, Service, inventory, open_guard, read_route_map
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError
 from tests.conftest import ADA, RITA, SEED, Sign
@@ -128,7 +128,7 @@ def test_anonymous_caller_is_accepted_only_by_public_rows(ask: Ask) -> None:
 def test_resource_has_the_value_of_the_handler(ask: Ask, audit_file: Path) -> None:
     """Converted by the route: a number has no leading zero."""
     assert ask("GET", "/documents/007", RITA).text == "{'document_id': 7}"
-    (record,) = read(audit_file)
+    (record,) = read_records(audit_file)
     assert record["resources"][0]["ARN"] == "arn:aws:docs:us-east-1:111122223333:document/7"
 
 

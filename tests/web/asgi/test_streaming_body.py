@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Match, Mount, Route, Router
 
 from iam_guard import Guard, GuardMiddleware, Service, aws_api, current_principal, open_guard, public
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.authn.signatures.chunked import MIN_CHUNK_SIZE
 from tests.authn.chunking import Chunker, by_hmac, crc32
 from tests.conftest import ADA, RITA, SEED
@@ -240,7 +240,7 @@ def test_invalid_chunk_ends_the_request(small: Guard, audit_file: Path) -> None:
     assert answer.status == 401
     assert "SignatureDoesNotMatch" in answer.text
     assert (SEEN, ENDED) == ([b"x" * MIN_CHUNK_SIZE], [])
-    last = list(read(audit_file))[-1]
+    last = list(read_records(audit_file))[-1]
     assert (last["errorCode"], last["userIdentity"]["accessKeyId"]) == ("SignatureDoesNotMatch", ADA[0])
 
 
@@ -413,7 +413,7 @@ def test_long_body_with_another_hash_never_ends(small: Guard, audit_file: Path) 
     assert "does not match what was computed" in answer.text
     assert ENDED == []
     assert b"d" not in b"".join(SEEN)
-    assert list(read(audit_file))[-1]["errorCode"] == "SignatureDoesNotMatch"
+    assert list(read_records(audit_file))[-1]["errorCode"] == "SignatureDoesNotMatch"
 
 
 def test_long_body_with_wrong_signature_is_not_read(small: Guard) -> None:

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from iam_guard import Guard, GuardMiddleware, Service, aws_api, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.errors import ServerBusy
 from iam_guard.web import body_budget, key_lookups
 from iam_guard.web.body_budget import MAX_UNVERIFIED, PIECE, reserved_bytes
@@ -200,7 +200,7 @@ def test_bodies_over_the_budget_get_503(opened: Callable[..., Guard], audit_file
     assert (second.status, second.headers["retry-after"]) == (503, "1")
     assert third.status == 200
     assert reserved_bytes() == 0
-    assert [each.get("errorCode") for each in read(audit_file)] == ["ServiceUnavailable", None]
+    assert [each.get("errorCode") for each in read_records(audit_file)] == ["ServiceUnavailable", None]
 
 
 def test_reservation_collected_while_another_is_made_is_released() -> None:
@@ -236,7 +236,7 @@ def test_slow_body_gets_408(
             headers = signed("/documents/7", LONG)
             found = asyncio.run(Client(application(guard)).send("/documents/7", headers, _stalling(*parts)))
             assert found.status == 408
-            assert list(read(audit_file))[-1]["errorCode"] == "RequestTimeout"
+            assert list(read_records(audit_file))[-1]["errorCode"] == "RequestTimeout"
             assert reserved_bytes() == 0
 
 
@@ -292,7 +292,7 @@ def test_unknown_keys_beyond_eight_lookups_get_503(
     assert known.status == 200
     assert sorted(client.status for client in clients) == [401] * 8 + [503] * 12
     assert {client.headers.get("retry-after") for client in clients if client.status == 503} == {"1"}
-    codes = [each.get("errorCode") for each in read(audit_file)]
+    codes = [each.get("errorCode") for each in read_records(audit_file)]
     assert codes.count("ServiceUnavailable") == 12
 
 

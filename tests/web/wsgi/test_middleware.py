@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from iam_guard import Guard, GuardWsgiMiddleware, current_principal, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.authn.signatures.chunked import MIN_CHUNK_SIZE
 from iam_guard.errors import ConfigurationError
 from iam_guard.web.refusal import Refusal
@@ -110,7 +110,7 @@ def guarded(guard: Guard, app: Any = application, **options: Any) -> Any:
 
 
 def recorded(path: Path) -> list[str]:
-    records = list(read(path)) if path.exists() else []
+    records = list(read_records(path)) if path.exists() else []
     return [f"{record['eventName']} {record.get('errorCode') or record['iamGuard']['outcome']}" for record in records]
 
 
@@ -121,7 +121,7 @@ def test_allowed_caller_is_accepted(guard: Guard, sign: Sign, audit_file: Path) 
     """The handler has the caller; the response has the id of its record."""
     answer = call(guarded(guard), "/documents/7", sign(RITA, "GET", "/documents/7"))
     assert (answer.status, json.loads(answer.body)["caller"]) == (200, "rita")
-    (record,) = read(audit_file)
+    (record,) = read_records(audit_file)
     assert record["requestID"] == answer.headers["x-amzn-requestid"]
     assert record["sourceIPAddress"] == "203.0.113.7"
 

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from iam_guard import Guard, GuardWsgiMiddleware, open_guard
-from iam_guard.audit.consumer.reader import read
+from iam_guard.audit.consumer.reader import read_records
 from iam_guard.web import key_lookups
 from iam_guard.web.body_budget import MAX_UNVERIFIED, reserved_bytes
 from tests.conftest import ADA, SEED
@@ -123,7 +123,7 @@ def test_slow_body_gets_408(opened: Callable[..., Guard], audit_file: Path, monk
         now[0] += 30
 
     assert put(opened(), LONG, before=later)[0] == 408
-    assert list(read(audit_file))[-1]["errorCode"] == "RequestTimeout"
+    assert list(read_records(audit_file))[-1]["errorCode"] == "RequestTimeout"
 
 
 def test_unknown_keys_beyond_eight_lookups_get_503(

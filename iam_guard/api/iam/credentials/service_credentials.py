@@ -184,7 +184,7 @@ def _free_name(call: ServiceCall, owner: Row, service: str, form: _Form) -> str:
 def _new_secret(form: _Form, id: str, name: str) -> tuple[str, str]:
     """Return a new password or API key, and its stored digest. AWS's API keys contain the alias, ours the id."""
     if form is _API_KEY:
-        key = api_key.generate(secrets.token_bytes, id)
+        key = api_key.generate_api_key(secrets.token_bytes, id)
         return key.text, key.digest.hex()
     secret = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode("ascii")
     if form.prefix:

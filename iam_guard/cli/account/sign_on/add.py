@@ -15,7 +15,7 @@ from iam_guard.authn.people.sign_on.sign_on_providers import has_sign_on_librari
 from iam_guard.cli.account.sign_on.sign_on_row import opened_providers, provider_row, return_url
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.errors import InvalidInput
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 from iam_guard.store.people.sign_on_settings import MAX_SECRET
 
 
@@ -57,7 +57,7 @@ def command(
 
     The trust policies of roles decide who gets a session. Prints the URL that you register at the identity provider.
     """
-    secret, settings = _read_secret(client_secret_file), load()
+    secret, settings = _read_secret(client_secret_file), load_settings()
     with opened_providers(store) as providers:
         added = providers.add(
             account,

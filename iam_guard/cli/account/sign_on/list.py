@@ -9,7 +9,7 @@ import click
 from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider
 from iam_guard.cli.account.sign_on.sign_on_row import opened_providers, provider_row, return_url
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
-from iam_guard.settings import Settings, load
+from iam_guard.settings import Settings, load_settings
 
 
 @click.command()
@@ -18,7 +18,7 @@ from iam_guard.settings import Settings, load
 @answering
 def command(account: str, store: str) -> Answer:
     """List the identity providers whose people sign in to ACCOUNT (12 digits), and the URLs to register there."""
-    settings = load()
+    settings = load_settings()
     with opened_providers(store) as providers:
         found = providers.list(account)
     rows = [provider_row(provider, settings) for provider in found]

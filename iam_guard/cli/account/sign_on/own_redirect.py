@@ -6,7 +6,7 @@ import click
 
 from iam_guard.cli.account.sign_on.sign_on_row import opened_providers, provider_row, return_url
 from iam_guard.cli.kit.commands import STORE, Answer, answering
-from iam_guard.settings import load
+from iam_guard.settings import load_settings
 
 
 @click.command()
@@ -21,7 +21,7 @@ def command(account: str, name: str, store: str) -> Answer:
     an earlier one has added share an address, and work only if their identity provider announces that it names itself
     in its answers (RFC 9207).
     """
-    settings = load()
+    settings = load_settings()
     with opened_providers(store) as providers:
         changed = providers.use_own_redirect(account, name)
     lines = [f"the sign-on provider {changed.name} of the account {account} has its own redirect address"]

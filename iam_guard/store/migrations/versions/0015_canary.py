@@ -11,5 +11,5 @@ down_revision = "0014"
 
 
 def upgrade() -> None:
-    """Add the column; a migration has no keys, so `init_store` writes the value."""
+    """Add the column; a migration has no keys, so `create_store` writes the value."""
     op.add_column("meta", sa.Column("canary", sa.LargeBinary()))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.person import Person
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.sql_store import SqlStore
 from tests.tables import table
 
@@ -20,7 +20,7 @@ ADA = Person("111122223333", "arn:aws:iam::111122223333:user/ada", "AIDAADA", "a
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[SqlStore]:
-    opened = init_store("sqlite://", Settings())
+    opened = create_store("sqlite://", Settings())
     yield opened
     opened.close()
 
@@ -51,7 +51,7 @@ def test_guesses_end_at_a_hundred(store: SqlStore) -> None:
 @given(st.lists(st.integers(0, 4000), max_size=40))
 def test_attempt_in_a_wait_changes_nothing(pauses: list[int]) -> None:
     """It neither counts as a failure, nor makes the wait longer."""
-    opened = init_store("sqlite://", Settings())
+    opened = create_store("sqlite://", Settings())
     now, failures, last = 0, 0, 0
     try:
         for pause in pauses:

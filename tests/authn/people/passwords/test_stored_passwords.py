@@ -15,7 +15,7 @@ from iam_guard.authn.people.person import Person
 from iam_guard.authn.people.second_factors.factors import has_second_factor
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import accounts, former_passwords, identities, login_profiles, mfa_devices, passkeys
 from iam_guard.store.schema import password_policies as policies
 from iam_guard.store.sql_store import SqlStore
@@ -39,7 +39,7 @@ POLICY: dict[str, Any] = {
 
 @pytest.fixture
 def store() -> Iterator[SqlStore]:
-    opened = init_store("sqlite://", Settings())
+    opened = create_store("sqlite://", Settings())
     with opened.write_transaction() as records:
         email = "admin@acme.example"
         records.insert(accounts, id=ACCOUNT, name="acme", alias="acme-alias", email=email, created=NOW)
@@ -248,7 +248,7 @@ def test_last_use_is_stored_once_in_five_minutes(records: Records) -> None:
 
 def test_concurrent_changes_lose_no_password(tmp_path: Path) -> None:
     """Each waits for the transaction of the other."""
-    opened = init_store(f"sqlite:///{tmp_path / 'store.db'}", Settings())
+    opened = create_store(f"sqlite:///{tmp_path / 'store.db'}", Settings())
     with opened.write_transaction() as records:
         records.insert(accounts, id=ACCOUNT, name="acme", created=NOW)
 

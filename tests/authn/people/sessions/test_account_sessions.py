@@ -14,9 +14,9 @@ from sqlalchemy import event
 from iam_guard import Guard
 from iam_guard.authn.people.person import Person, find_person, root_of
 from iam_guard.errors import NoSuchEntity
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store, open_store
+from iam_guard.store.open_store import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.signed_in import give_password, issue_session
@@ -38,14 +38,14 @@ class World:
         self.url = f"sqlite:///{folder}/iam.db"
         self.folder = folder
         self.now = NOON
-        self.store: SqlStore = init_store(self.url, Settings())
+        self.store: SqlStore = create_store(self.url, Settings())
         apply_seed(self.store, load_seed_text(SEED))
         settings = Settings(epoch_poll=3600, audit=str(folder / "audit.jsonl"))
         self.guard = self.open(settings)
         self.other = self.open(Settings(epoch_poll=3600))
 
     def open(self, settings: Settings) -> Guard:
-        guard = guard_on(open_store(self.url, settings), settings)
+        guard = guard_with_store(open_store(self.url, settings), settings)
         guard.clock = lambda: self.now
         return guard
 

@@ -18,11 +18,11 @@ from iam_guard.authn.people.sessions.browser_sessions import MAX_SESSIONS, Brows
 from iam_guard.authn.people.verified_steps import VerifiedStep, password_evidence
 from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import CacheMiss, StoreIsReadOnly
-from iam_guard.factory import guard_on, open_guard
+from iam_guard.factory import guard_with_store, open_guard
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.schema import accounts, browser_sessions, identities, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.signed_in import give_password, issue_session
@@ -61,11 +61,11 @@ class Harness:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.url = f"sqlite:///{folder}/iam.db"
         self.clock = Clock()
-        store = init_store(self.url, Settings())
+        store = create_store(self.url, Settings())
         apply_seed(store, load_seed_text(json.dumps(SEED)))
         with store.write_transaction() as records:
             records.update(accounts, {"email": "root@acme.example"}, id=ACME)
-        self.guard = self.on(guard_on(store, Settings(epoch_poll=3600, **settings)))
+        self.guard = self.on(guard_with_store(store, Settings(epoch_poll=3600, **settings)))
         self.sessions = self.guard.people.browser_sessions
         for name in ("rita", "ada", "root"):
             give_password(self.guard, self.person(name))
@@ -220,7 +220,7 @@ def test_ended_session_is_over_at_once(end: Callable[[Harness, BrowserSession], 
 
 def test_session_ends_in_other_processes(harness: Harness) -> None:
     """With the next poll of the change feed, and nothing else does."""
-    other = harness.on(guard_on(init_store(harness.url, Settings()), Settings(epoch_poll=0.0)))
+    other = harness.on(guard_with_store(create_store(harness.url, Settings()), Settings(epoch_poll=0.0)))
     token, issued = harness.issue()
     assert other.people.browser_sessions.find(token) == issued
     assert harness.sessions.end(issued.id, harness.person())
@@ -326,7 +326,7 @@ def test_use_is_recorded_once_a_minute(harness: Harness) -> None:
 
 def test_session_used_elsewhere_is_not_idle(harness: Harness) -> None:
     """The cached one seems to be idle, and is read again, but not on an event loop."""
-    other = harness.on(guard_on(init_store(harness.url, Settings()), Settings(epoch_poll=3600)))
+    other = harness.on(guard_with_store(create_store(harness.url, Settings()), Settings(epoch_poll=3600)))
     token, _ = harness.issue()
     assert harness.sessions.find(token) is not None
     for _ in range(2):

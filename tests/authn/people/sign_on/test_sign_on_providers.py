@@ -21,9 +21,9 @@ from iam_guard.errors import (
     NoSuchEntity,
     StoreUnavailable,
 )
-from iam_guard.factory import guard_on
+from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import init_store
+from iam_guard.store.open_store import create_store
 from iam_guard.store.people.sign_on_settings import MAX_PROVIDERS
 from iam_guard.store.schema import oidc_providers, sign_on_providers
 from tests.authn.people.sign_on_world import (
@@ -45,9 +45,9 @@ TERMS: dict[str, Any] = {"client_id": CLIENT, "client_secret": SECRET, "roles": 
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Guard]:
-    store = init_store(f"sqlite:///{tmp_path}/iam.db", Settings())
+    store = create_store(f"sqlite:///{tmp_path}/iam.db", Settings())
     add_identity_providers(store)
-    with closing(guard_on(store, Settings(audit=f"{tmp_path}/audit.jsonl"))) as made:
+    with closing(guard_with_store(store, Settings(audit=f"{tmp_path}/audit.jsonl"))) as made:
         yield made
 
 
