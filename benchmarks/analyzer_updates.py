@@ -21,7 +21,7 @@ from iam_guard.api.operation import OperationRequest, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.schema import accounts, resources
 from iam_guard.store.sql_store import SqlStore

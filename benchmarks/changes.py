@@ -32,7 +32,7 @@ from benchmarks.changes_child import (
 )
 from benchmarks.row import Row, Skipped
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from tests.store.bulk_rows import fill
 from tests.store.databases import SEALING_KEY, find_server
 

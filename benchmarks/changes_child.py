@@ -25,7 +25,7 @@ from iam_guard.store.cache import change_feed
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import State, Step, record_change
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from tests.store.bulk_rows import USERS_OF_AN_ACCOUNT, account_of, resource_arn, user_arn
 
 CALLERS: Final = range(1, 201)

@@ -19,7 +19,7 @@ from iam_guard.guard.guard import Guard
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from tests.store.bulk_rows import fill, resource_arn, user_arn
 from tests.store.databases import SEALING_KEY, Server, find_server
 

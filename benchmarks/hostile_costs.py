@@ -23,7 +23,7 @@ from benchmarks.apps import PATH, bare, docs, find_document, get_document, make_
 from benchmarks.hostile_shapes import SHAPES, Shape
 from benchmarks.row import Row
 from iam_guard import GuardMiddleware, authzen_api, aws_api
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 
 HOST = "app.example.com"
 ROUNDS, REQUESTS = 5, 20

@@ -21,7 +21,7 @@ from typing import Any
 
 from iam_guard.analysis.findings.internal_access import InternalAccess
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import (
     accounts,
     attachments,

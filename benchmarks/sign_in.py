@@ -45,7 +45,7 @@ from benchmarks.world import ACCOUNT
 from iam_guard import GuardMiddleware
 from iam_guard.authn.people.passwords.failed_attempts import MAX_FAILURES, guess_subject
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import PASSWORD_MEMORY
 from iam_guard.store.schema import password_policies, sign_in_failures

@@ -19,12 +19,12 @@ from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.tokens.session_cookie import csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 

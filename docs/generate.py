@@ -1,4 +1,4 @@
-"""Write the reference pages and the types of clients that are generated from the tables of the code.
+"""Write the pages of the reference and the stubs for type checkers that are generated from the code.
 
 `python docs/generate.py` writes them, `--check` only compares and fails when one is out of date. One function per page;
 `PAGES` is the list.
@@ -37,6 +37,7 @@ from commands import command_line_page
 from operations import operation_rows
 from page import page, table
 from policy_types import policy_types_page
+from python_reference import python_pages
 from root_tasks import ROOT_TASKS
 from service_features import service_features_page
 from service_references import OWN_REFERENCES
@@ -314,6 +315,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/lint-codes.md": lint_codes_page,
     **{f"../iam_guard/analysis/reference/{name}.json": partial(_reference_json, name) for name in OWN_REFERENCES},
     **client_pages(),
+    **python_pages(),
     "reference/root-user.md": root_user_page,
     "explanation/layers.svg": layers_picture,
 }

@@ -36,7 +36,7 @@ SETTING_GROUPS: Mapping[str, str] = {
     "Tokens of OIDC providers": "oidc_roles oidc_role_header oidc_audiences oidc_algorithms oidc_leeway oidc_addresses "
     "oidc_ca_file oidc_timeout oidc_refresh oidc_cooldown oidc_max_staleness",
     "Identity tokens for other services": "issuer_url",
-    "Browser sessions": "session_duration session_idle sign_in_url site_url trusted_origins",
+    "Browser sessions": "session_duration session_idle sign_in_url sign_in_links site_url trusted_origins",
     "E-mails": "smtp_url mail_from",
 }
 """The sections of the page, with the settings of each."""

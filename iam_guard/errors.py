@@ -163,7 +163,7 @@ class UntrustedCertificate(CredentialError):
 
 
 class AccessDenied(IamGuardError):
-    """The request is denied. `decision` is the `iam_guard.model.decision.Decision`, if one was made."""
+    """The request is denied. `decision` is the `iam_guard.Decision`, if one was made."""
 
     code = "AccessDenied"
     status = wire_status = 403

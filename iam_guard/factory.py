@@ -15,6 +15,7 @@ from iam_guard.audit.record.condition_values import ListedKeys
 from iam_guard.audit.record.pseudonyms import SaltSource, pseudonym_key_file
 from iam_guard.audit.sinks import Sink
 from iam_guard.audit.trail import Trail
+from iam_guard.audit.verify.signing_keys import create_audit_key
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
 from iam_guard.guard.shadow_mode import ShadowMode
@@ -26,7 +27,7 @@ from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.pseudonym_salts import CachedSalts, is_writable
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import store_file
-from iam_guard.store.open_store import open_candidate_store, open_store
+from iam_guard.store.opening import open_candidate_store, open_store
 from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import SourceStore
 from iam_guard.web.service import Service
@@ -49,7 +50,8 @@ def open_guard(
     `shadow` is a candidate: a second store, or a change file on top of the first. Each request is also decided with it
     and the audit record reports a different outcome; the response does not change (`iam_guard.guard.shadow_mode`).
 
-    `create` creates a missing database, as `iam-guard init` does; one in memory (`sqlite://`) is always created.
+    `create` creates what `iam-guard init` does, unless it exists: the database and its keys. A database in memory
+    (`sqlite://`) is always created.
 
     `settings` are those of `iam_guard.settings.Settings`; the defaults are environment variables `IAM_GUARD_…`.
     Raises `ConfigurationError` for an invalid setting and for a missing store, `SeedError` for an invalid seed file,
@@ -59,6 +61,8 @@ def open_guard(
     with ExitStack() as cleanup:
         opened = open_store(location, loaded, create=create)
         cleanup.callback(opened.close)
+        if create:
+            create_audit_key(loaded, store_file(location))
         candidate = None if shadow is None else open_candidate_store(os.fspath(shadow), opened, loaded)
         if candidate is not None:
             cleanup.callback(candidate.close)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from iam_guard.errors import ConfigurationError, did_you_mean
 
+__all__ = ["Settings", "load_settings"]
 PREFIX = "IAM_GUARD_"
 _SOURCE = re.compile(r"(?!authorization|x-api-key|x-amz-security-token)[a-z][a-z0-9-]{1,62}")
 _REGION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # as in a signature's scope, without wildcards
@@ -35,6 +36,7 @@ _MAX_PORT: Final = 65_535
 _SCHEMA = re.compile(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FORMS: Final = {
     "sign_in_url": (re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?"), "a path such as /signin"),
+    "sign_in_links": (re.compile("root"), "`root`"),
     "site_url": (re.compile(_SITE), "a URL such as https://app.example.com"),
     "store_schema": (_SCHEMA, "the name of a schema"),
     "postgresql_schema": (_SCHEMA, "the name of a schema"),
@@ -191,6 +193,8 @@ class Settings:
     """Path of the sign-in page, such as `/signin`. A browser that opens a page without being signed in is redirected
     there, with the parameter `next`; without this setting it gets 401. One that needs a fresh second factor is
     redirected to `/mfa` below."""
+    sign_in_links: str = ""
+    """`root`: the form to sign in with links to that of root users, which is always at `?type=root` below it."""
     site_url: str = ""
     """Scheme and host under which people open the application, such as `https://app.example.com`: where passkeys are
     valid, where identity providers of companies send people back to, and where links in e-mails lead. Without it, there

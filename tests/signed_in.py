@@ -25,7 +25,7 @@ from iam_guard.authn.people.verified_steps import VerifiedStep, password_evidenc
 from iam_guard.authn.tokens.session_cookie import COOKIE, csrf_token
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import browser_sessions, inline_policies, login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 

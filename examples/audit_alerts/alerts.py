@@ -17,9 +17,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from iam_guard.audit.consumer.record_filter import action_of, principal_of, record_filter
-from iam_guard.audit.consumer.subscription import AuditReader, Offset, Subscription
-from iam_guard.audit.verify.signed_note import KeyRing, VerifierKey
+from iam_guard.audit import (
+    AuditReader,
+    KeyRing,
+    Offset,
+    Subscription,
+    VerifierKey,
+    action_of,
+    principal_of,
+    record_filter,
+)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from iam_guard import Guard, GuardMiddleware, Resource, Service, aws_api, current_principal, open_guard, public
-from iam_guard.console.sign_in_pages import sign_in_pages
-from iam_guard.model.decision import PolicyType
-from iam_guard.policy.saving import validate_for_write
+from iam_guard.console import sign_in_pages
+from iam_guard.policy import PolicyType, validate_for_write
 
 docs = Service("docs", title="Documents")
 

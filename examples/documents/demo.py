@@ -33,7 +33,7 @@ from requests_of_the_demo import ACCESS_KEYS, API_KEYS, ASSUMED, PASSWORD, REQUE
 from rich.console import Console
 from rich.table import Table
 
-from iam_guard.audit.consumer.reader import read_records
+from iam_guard.audit import read_records
 
 HERE = Path(__file__).resolve().parent
 REGION = "us-east-1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from iam_guard.authn.api_key import format_api_key
+from iam_guard.authn import format_api_key
 
 
 @dataclass(frozen=True, slots=True)

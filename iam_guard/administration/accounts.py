@@ -26,6 +26,7 @@ from iam_guard.store.accounts.account_rows import (
     checked_new_email,
     checked_new_id,
     find_account,
+    folded_name,
     insert_account,
     new_account_id,
     require_unused_name,
@@ -33,7 +34,7 @@ from iam_guard.store.accounts.account_rows import (
 from iam_guard.store.accounts.account_state_rows import StateChange, change_state, require_kept
 from iam_guard.store.database.records import Records
 from iam_guard.store.database.time_limits import paced
-from iam_guard.store.identifiers import Kind, fold, root_arn
+from iam_guard.store.identifiers import Kind, root_arn
 from iam_guard.store.protocol import RecordStore
 from iam_guard.store.schema import accounts
 
@@ -129,7 +130,7 @@ class Accounts:
             former = find_account(records, id)
             require_kept(records, id)
             require_unused_name(records, name, by=id)
-            records.update(accounts, {"name": name, "folded": fold(name)}, id=id)
+            records.update(accounts, {"name": name, "folded": folded_name(name)}, id=id)
             account = find_account(records, id)
         self._record("RenameAccount", id, {"name": name, "formerName": former.name}, records)
         return account

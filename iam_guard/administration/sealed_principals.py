@@ -32,7 +32,7 @@ PREFIX: Final = "igpr_"
 MAX_LENGTH: Final = 32_768
 """Characters of a sealed principal."""
 MAX_AUDIENCE: Final = 256
-MAX_SECONDS: Final = 30 * 86_400
+MAX_SEALED_SECONDS: Final = 30 * 86_400
 """The longest `expires_in`."""
 
 _CONTEXT: Final = b"sealed-principal:1"
@@ -84,8 +84,8 @@ class SealedPrincipals:
         """
         _check_audience(audience)
         is_number = isinstance(expires_in, (int, float)) and not isinstance(expires_in, bool)
-        if not is_number or not 1 <= expires_in <= MAX_SECONDS:
-            raise InvalidInput(f"expected a number of seconds from 1 to {MAX_SECONDS}", place="expires_in")
+        if not is_number or not 1 <= expires_in <= MAX_SEALED_SECONDS:
+            raise InvalidInput(f"expected a number of seconds from 1 to {MAX_SEALED_SECONDS}", place="expires_in")
         if not isinstance(principal, Principal) or principal.type not in _ACTING:
             got = principal.type if isinstance(principal, Principal) else type(principal).__name__
             raise InvalidInput(f"expected a user, role session, federated user or root user, got `{got}`")

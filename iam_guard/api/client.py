@@ -33,6 +33,7 @@ from iam_guard.api.protocol.validation import reject_control_characters
 from iam_guard.audit.record.event_ids import new_id
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.errors import AccessDenied, ConfigurationError, IamGuardError
+from iam_guard.extras import requires_extra
 from iam_guard.guard.current_call import request_served_by
 from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVICES
@@ -140,10 +141,8 @@ def _bound(service: str, caller: _Caller) -> Any:
 @cache
 def _template(prefix: str, region: str) -> Any:
     """Return a client of botocore whose calls stay in this process."""
-    try:
+    with requires_extra("client", "a client in the process"):
         session = import_module("botocore.session").Session(session_vars={"profile": (None, None, None, None)})
-    except ImportError as error:
-        raise ConfigurationError("a client in the process needs the extra `client` of iam_guard") from error
     session.register_component("data_loader", own_loader())
     session.get_component("event_emitter").register_last("creating-client-class", _add_base)
     [model] = [service.model for service in SERVICES if service.prefix == prefix]

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from iam_guard.api.call import ServiceCall
-from iam_guard.errors import NotSupported, StoreUnavailable
+from iam_guard.errors import ConfigurationError, NotSupported, StoreUnavailable
 from iam_guard.store.database.records import Records, Row
 from iam_guard.store.schema import accounts, issuer_keys, sealing_context
 from iam_guard.store.sealing import Sealer
@@ -89,9 +89,7 @@ def token_library() -> Any:
     """Import `token_signing`. Raises `NotSupported` if the extra is missing."""
     try:
         return import_module("iam_guard.api.token_signing")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != "joserfc":
-            raise
+    except ConfigurationError:
         raise NotSupported(_NO_LIBRARY) from None
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from iam_guard.extras import requires_extra
+
+with requires_extra("oidc", "an issuer of tokens"):
+    from joserfc import jwt
+    from joserfc.jwk import ECKey, RSAKey
+
 
 _RSA_BITS: Final = 2048
 

@@ -12,7 +12,7 @@ from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.cli.kit.progress import progress
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import check_store, open_database
+from iam_guard.store.opening import check_store, open_database
 from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.seed import apply_seed, load_seed
 

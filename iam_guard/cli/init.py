@@ -7,12 +7,12 @@ from contextlib import closing
 
 import click
 
-from iam_guard.audit.verify.signing_keys import audit_key_file, create_signing_key_file, read_signing_keys
+from iam_guard.audit.verify.signing_keys import create_audit_key, read_signing_keys
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
 from iam_guard.settings import load_settings
 from iam_guard.store.location import database_file
-from iam_guard.store.open_store import create_store, move_to_own_schema
+from iam_guard.store.opening import create_store, move_to_own_schema
 from iam_guard.store.sealing import default_key_file
 
 
@@ -35,7 +35,7 @@ def command(move_to_schema: bool, store: str) -> Answer:
         lines.append(f"the store is ready at epoch {opened.epoch()}")
     if key_file is not None and not had_key and os.path.exists(key_file):
         lines.append(f"its secrets are encrypted with the key in {key_file}: back it up")
-    path = audit_key_file(settings, database_file(store))
-    if path is not None and create_signing_key_file(path):
-        lines.append(f"the audit trail is verified with the key {read_signing_keys(path)[0].verifier}")
+    new_key = create_audit_key(settings, database_file(store))
+    if new_key is not None:
+        lines.append(f"the audit trail is verified with the key {read_signing_keys(new_key)[0].verifier}")
     return Answer({"changes": lines}, lines)

@@ -13,7 +13,7 @@ from iam_guard.cli.kit.progress import progress
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load_settings
 from iam_guard.store.database.time_limits import paced
-from iam_guard.store.open_store import accept_sealing_keys
+from iam_guard.store.opening import accept_sealing_keys
 from iam_guard.store.sealed_values import ResealedBatch, resealed_batches
 
 

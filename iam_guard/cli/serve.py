@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvicorn
 
 from iam_guard.api.authzen.app import beside_authzen
 from iam_guard.api.protocol.app import aws_api
@@ -26,6 +25,7 @@ from iam_guard.cli.kit.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.kit.commands import ACCOUNT_ID, STORE
 from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.errors import ConfigurationError
+from iam_guard.extras import requires_extra
 from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.model.own_services import SERVED
@@ -33,10 +33,13 @@ from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.first_account import FirstAccount, check_first_account, create_first_account
 from iam_guard.store.location import is_in_memory, is_seed_file, store_file
-from iam_guard.store.open_store import create_store, open_store
+from iam_guard.store.opening import create_store, open_store
 from iam_guard.store.snapshot import Snapshot
 from iam_guard.store.sql_store import SqlStore
 from iam_guard.web.service import Service
+
+with requires_extra("server", "`iam-guard serve`"):
+    import uvicorn
 
 BACKLOG = 2048
 SHUTDOWN_SECONDS = 5
@@ -201,12 +204,7 @@ def _address_of(listener: socket.socket) -> str:
 
 
 def _with_pages(guard: Guard, app: Any) -> Any:
-    try:
-        pages = import_module("iam_guard.console.sign_in_pages")
-    except ModuleNotFoundError:
-        message = "--console requires the extra `console` of iam_guard, which installs its template engine"
-        raise ConfigurationError(message, place="--console") from None
-    return pages.beside_api(guard, app)
+    return import_module("iam_guard.console.sign_in_app").beside_api(guard, app)
 
 
 def _listen(app: Any, listener: socket.socket, *, has_pages: bool) -> None:

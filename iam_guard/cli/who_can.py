@@ -18,7 +18,7 @@ from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.cli.kit.terminal import quantity
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 
 
 @click.command()

@@ -24,7 +24,7 @@ from iam_guard.evaluation.matching.condition_keys import spelled
 from iam_guard.model.decision import Decision
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import Settings, load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 
 Record = Mapping[str, Any]
 

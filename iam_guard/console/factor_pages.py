@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from markupsafe import Markup
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,7 +18,11 @@ from iam_guard.authn.people.second_factors.passkeys import passkey_kind
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.pages import Pages, for_sessions, options_response, readable, redirect, with_session
 from iam_guard.console.visit import Visit
+from iam_guard.extras import requires_extra
 from iam_guard.store.database.records import Row
+
+with requires_extra("console", "a page in the browser"):
+    from markupsafe import Markup
 
 _KINDS: Final[Mapping[str, Kind]] = {"passkey": "passkey", "key": "security key"}
 """The field `kind` of the form that adds one."""

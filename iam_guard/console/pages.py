@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -39,11 +38,15 @@ from iam_guard.console.visit import (
 )
 from iam_guard.console.workers import in_page_worker
 from iam_guard.errors import AccountNotActive, ServerBusy
+from iam_guard.extras import requires_extra
 from iam_guard.guard.guard import Guard
 from iam_guard.model.request import Call, Resource
 from iam_guard.web.call_context import CURRENT_CALL
 from iam_guard.web.connection import Connection
 from iam_guard.web.service import public
+
+with requires_extra("console", "a page in the browser"):
+    from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
 Page: TypeAlias = Callable[[Visit, str], Response]
 """Answers a visit; the text is the key of what was wrong with its form, empty for nothing."""

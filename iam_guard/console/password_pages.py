@@ -67,15 +67,23 @@ class PasswordPages:
         return self._pages.may(visit, session, "iam:ChangePassword", is_granted=is_granted)
 
     def show_reset(self, visit: Visit, problem: str) -> Response:
-        """Show the form for a new password of a link."""
+        """Show the form for the password of a link; it shows an invited user the name to sign in with."""
         token = visit.form.get("token") or visit.request.query_params.get("token", "")
-        return self._pages.page(visit, "reset.html", "change_password", problem, token=token)
+        linked = self._own.person_of_link(token)
+        invited = linked.person if linked is not None and linked.is_invited else None
+        title = "change_password" if invited is None else "first_password"
+        return self._pages.page(visit, "reset.html", title, problem, token=token, invited=invited)
 
     def reset_password(self, visit: Visit, _: str) -> Response:
-        """Set a new password; the person then signs in with it."""
+        """Set the password of a link; the person then signs in with it."""
         token, new = visit.form.get("token", ""), visit.form.get("new_password", "")
+        linked = self._own.person_of_link(token)
         problem = self._own.reset_password(token, new, visit.call)
-        return self.show_reset(visit, problem) if problem is not None else redirect(f"{visit.base}/")
+        if problem is not None:
+            return self.show_reset(visit, problem)
+        invited = linked.person if linked is not None and linked.is_invited else None
+        name = {} if invited is None else {"type": "user", "account": invited.account, "username": invited.name}
+        return redirect(f"{visit.base}/{'?' if name else ''}{urlencode(name)}")
 
     def show_forgot(self, visit: Visit, problem: str) -> Response:
         """Show the form for the e-mail address of a root user who has forgotten the password."""

@@ -1,4 +1,14 @@
 """Lists that show only what the caller may see: policies become a condition of the application's own query."""
 
-from iam_guard.filters.database_catalogue import Mismatch as Mismatch
-from iam_guard.filters.verification import verify as verify
+from __future__ import annotations
+
+from iam_guard.lazy_names import public_names
+
+_MODULES = {
+    "filters.database_catalogue": "Mismatch",
+    "filters.indexes": "suggest_indexes",
+    "filters.mapped_resources": "MappedResources",
+    "filters.verification": "verify",
+}
+
+__all__, __getattr__, __dir__ = public_names(__name__, _MODULES)

@@ -25,6 +25,7 @@ from iam_guard.model.request import AccessRequest
 _RESOURCE_ACCOUNT: Final = "aws:resourceaccount"
 Source: TypeAlias = FromClause
 ListStatement = TypeVar("ListStatement", bound="Select[Any] | Update | Delete")
+"""A statement that can be filtered."""
 
 
 def filter_statement(

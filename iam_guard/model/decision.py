@@ -142,6 +142,7 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
+        """Whether the outcome is `ALLOWED`."""
         return self.outcome is _ALLOWED
 
     def __bool__(self) -> bool:

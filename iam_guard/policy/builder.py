@@ -215,6 +215,7 @@ class PolicyDocument(Mapping[str, Any]):
 
     @property
     def statements(self) -> tuple[PolicyStatement, ...]:
+        """The statements, to be used in another document."""
         return tuple(PolicyStatement(statement) for statement in self.document.statements)
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,6 +223,7 @@ class PolicyDocument(Mapping[str, Any]):
         return render(self.document)
 
     def to_json(self, indent: int | None = None) -> str:
+        """Return the document as JSON, on one line without `indent`."""
         return to_json(self.document, indent)
 
     def __getitem__(self, element: str) -> Any:

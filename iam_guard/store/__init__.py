@@ -1,1 +1,12 @@
-"""The store of accounts, principals, credentials and policies (rules J, M). Import it through `protocol`."""
+"""The store of accounts, principals, credentials and policies (rules J, M). Modules import it through `protocol`."""
+
+from __future__ import annotations
+
+from iam_guard.lazy_names import public_names
+
+_MODULES = {
+    "store.opening": "create_store open_candidate_store open_store",
+    "store.seed": "apply_seed load_seed load_seed_text",
+}
+
+__all__, __getattr__, __dir__ = public_names(__name__, _MODULES)

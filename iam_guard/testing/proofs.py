@@ -25,7 +25,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.model.decision import PolicyType
 from iam_guard.model.reference import ServiceReference
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 
 TestedPolicy: TypeAlias = Mapping[str, Any] | str | os.PathLike[str]
 """A policy document, decoded or as JSON text; or the path of a JSON file. With `type="store"`: a seed, or a URL."""

@@ -124,6 +124,7 @@ class CurrentCall:
 
 
 CURRENT_CALL: Final = cast("ContextVar[CurrentCall | None]", SERVED_CALL)
+"""The call that is served, for middleware that sets it without a `with` block; others use `serving`."""
 
 
 def current_call() -> CurrentCall:

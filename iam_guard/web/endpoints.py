@@ -36,10 +36,12 @@ class Endpoint:
 
     @property
     def address(self) -> str:
+        """The path, after the host if the route has one."""
         return route_address(self.host, self.path)
 
     @property
     def is_guarded(self) -> bool:
+        """Whether anything decides before the handler, or it is public."""
         return bool(self.guards)
 
     def __str__(self) -> str:
@@ -164,4 +166,5 @@ def handler_identity(endpoint: Endpoint) -> object:
 
 
 def name_of(endpoint: Any) -> str:
+    """Return the qualified name of a handler, or the name of its class."""
     return getattr(endpoint, "__qualname__", None) or type(endpoint).__name__

@@ -22,6 +22,7 @@ from iam_guard.store.sealed_messages import write_message
 
 PROBLEM: Final = "application/problem+json"
 REALM = 'Bearer realm="iam-guard", AWS4-HMAC-SHA256'
+"""The value of `WWW-Authenticate` in a response with status 401."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ ContextSource: TypeAlias = Keys | ContextLoader | None
 MARK: Final = "__iam_guard__"
 """The attribute of an endpoint with its guard: a `Requirement`, `PUBLIC` or `OWN_GUARD`."""
 PUBLIC: Final = "public"
+"""The mark of a public endpoint."""
 OWN_GUARD: Final = "custom guard"
 """The mark of a mounted application that authenticates and authorizes by itself."""
 

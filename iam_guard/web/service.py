@@ -51,6 +51,7 @@ class Service:
 
     @property
     def name(self) -> str:
+        """The prefix of the actions."""
         return self.catalogue.service
 
     def __repr__(self) -> str:

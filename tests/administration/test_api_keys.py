@@ -44,7 +44,7 @@ from iam_guard.errors import (
 )
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import api_keys, identities, service_credentials
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.serving import serving

@@ -29,7 +29,7 @@ from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import browser_sessions, pseudonym_salts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.administration.personal_world import (

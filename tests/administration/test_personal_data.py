@@ -20,7 +20,7 @@ from iam_guard.factory import guard_with_store, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store import schema
 from iam_guard.store.accounts.personal_tables import PERSONAL_TABLES
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema.facts import facts_of
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

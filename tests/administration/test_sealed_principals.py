@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 
 from iam_guard import Principal
-from iam_guard.administration.sealed_principals import MAX_LENGTH, MAX_SECONDS
+from iam_guard.administration.sealed_principals import MAX_LENGTH, MAX_SEALED_SECONDS
 from iam_guard.audit.export.ocsf import ocsf_event
 from iam_guard.audit.record.redaction import mask
 from iam_guard.authn.http_request import HttpRequest
@@ -206,7 +206,7 @@ def test_envelope_ends_after_its_seconds(world: World) -> None:
 def test_envelope_ends_with_temporary_credentials(world: World) -> None:
     """A role session's expiry bounds it, however long it was asked for."""
     caller = world.enter(world.role(expires=NOW + timedelta(minutes=20)))
-    text = world.guard.sealed_principals.seal(caller, expires_in=MAX_SECONDS)
+    text = world.guard.sealed_principals.seal(caller, expires_in=MAX_SEALED_SECONDS)
     world.now += timedelta(minutes=20) - timedelta(seconds=1)
     assert world.guard.sealed_principals.open(text).arn == caller.arn
     world.now += timedelta(seconds=1)
@@ -467,7 +467,7 @@ def test_principal_that_cannot_act_later_is_not_sealed(world: World) -> None:
 def test_seal_arguments_out_of_range_are_refused(world: World) -> None:
     """Times and audiences have limits, and so has the text."""
     ada = Principal.from_arn(ADA_ARN)
-    times: list[Any] = [0, 0.5, -1, MAX_SECONDS + 1, float("nan"), float("inf"), True, "60", None]
+    times: list[Any] = [0, 0.5, -1, MAX_SEALED_SECONDS + 1, float("nan"), float("inf"), True, "60", None]
     for seconds in times:
         with pytest.raises(InvalidInput, match="expected a number of seconds from 1"):
             world.guard.sealed_principals.seal(ada, expires_in=seconds)

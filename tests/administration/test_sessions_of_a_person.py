@@ -23,7 +23,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import federated_sessions, identities, tool_sessions
 from iam_guard.store.sql_store import SqlStore
 from tests.administration.personal_world import ACME, SECRET, UMBRELLA, insert_filled, seeded

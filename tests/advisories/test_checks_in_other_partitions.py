@@ -31,7 +31,7 @@ from iam_guard.analysis.invariants.store_access import read_store_access
 from iam_guard.analysis.lint.fixes import has_same_access
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.seed import apply_seed, load_seed_text
 

@@ -20,7 +20,7 @@ from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

@@ -39,7 +39,7 @@ from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import AccessRequest, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.call_context import current_call
 

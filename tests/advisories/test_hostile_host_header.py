@@ -20,7 +20,7 @@ from starlette.routing import Mount
 
 from iam_guard import GuardMiddleware
 from iam_guard.authn.tokens.session_cookie import csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from tests.console.site import PASSWORD, Site
 from tests.serving import serving
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from iam_guard import GuardMiddleware, csrf_token_endpoint
 from iam_guard.authn.tokens.session_cookie import COOKIE, csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.errors import ConfigurationError
 from iam_guard.settings import Settings
 from tests.signed_in import CHANGES, HOST, RITA, ROUTES, SAME_ORIGIN, SignedIn, signed_in

@@ -22,7 +22,7 @@ from iam_guard.api.protocol.app import aws_api
 from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import identities, policy_versions, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

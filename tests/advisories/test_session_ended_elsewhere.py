@@ -19,7 +19,7 @@ import pytest
 from iam_guard import Guard
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSessions
-from iam_guard.console.sign_in_pages import beside_api
+from iam_guard.console.sign_in_app import beside_api
 from iam_guard.model.request import Call
 from iam_guard.store.schema import tool_sessions
 from tests.api.signin.tool import Tool

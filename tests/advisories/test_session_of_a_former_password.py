@@ -26,7 +26,7 @@ from iam_guard.factory import guard_with_store
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import browser_sessions, mfa_devices, passkeys
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.test_admission import ACCOUNT, CALL, PASSWORD, PATHS, SEED, World, accept_codes

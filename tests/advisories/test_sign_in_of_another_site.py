@@ -17,7 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from iam_guard.authn.tokens.session_cookie import csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.store.schema import (
     browser_sessions,
     federated_sessions,

@@ -37,7 +37,7 @@ from iam_guard.errors import PolicyError
 from iam_guard.model.decision import PolicyType
 from iam_guard.policy.parser import parse
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

@@ -23,7 +23,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import access_key_uses, metadata, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot

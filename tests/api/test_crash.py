@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import access_keys, identities
 from iam_guard.store.sql_store import access_key_context
 from tests.api.crash_writes import Fact, Write, facts, family

@@ -12,7 +12,7 @@ from iam_guard.api.operation import MAX_TRIES, OperationRequest, Permission, run
 from iam_guard.errors import AccessDenied, ConcurrentModification
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

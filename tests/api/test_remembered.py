@@ -30,7 +30,7 @@ from iam_guard.store.cache.cache_regions import ABSENT
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import State
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.protocol import ResourceRecord
 from iam_guard.store.schema import (

@@ -22,7 +22,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cache.change_feed import record_change
 from iam_guard.store.database.engine import make_engine, writing
 from iam_guard.store.database.time_limits import queued_for, waited
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.conftest import ADMIN_KEY, SEED, Client, Running
 from tests.api.test_on_postgresql import on_postgresql

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from iam_guard.cli.group import main
 from iam_guard.settings import Settings
 from iam_guard.store.credentials.last_used_rows import ServiceUse
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.analysis.activity.records import decided

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from iam_guard.cli.group import main
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed
 from tests.tables import table
 

@@ -15,7 +15,7 @@ from iam_guard import Principal, open_guard
 from iam_guard.audit.record.pseudonyms import make_pseudonym_key
 from iam_guard.cli import main
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from tests.administration.personal_world import ACME, ALICE, ALICE2, DOCUMENT, id_of, plant, seeded
 
 STORE = "sqlite:///iam.db"

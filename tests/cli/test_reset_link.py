@@ -18,7 +18,7 @@ from iam_guard.cli.kit.change_recording import operator_name
 from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import login_profiles, password_resets
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

@@ -27,7 +27,7 @@ from iam_guard import Principal, open_guard
 from iam_guard.audit.consumer.reader import read_records
 from iam_guard.authn.api_key import format_api_key
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import accounts
 from iam_guard.store.sealing import Sealer, new_key
 from tests.smtp_server import smtp_server

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from iam_guard.cli import main
 from iam_guard.cli.account.sign_on import add
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import sign_on_providers
 from iam_guard.store.sql_store import SqlStore
 from tests.authn.people.sign_on_world import ACME, CLIENT, GLOBEX, OIDC, READER, SAML, SECRET, add_identity_providers

@@ -25,10 +25,10 @@ from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.second_factors.factors import devices_of
 from iam_guard.authn.people.second_factors.one_time_codes import _generator
 from iam_guard.authn.tokens.session_cookie import csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import login_profiles
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -83,7 +83,7 @@ class Site:
             password_passes=1,
             sign_in_url="/signin",
             audit=str(folder / "audit.jsonl"),
-            **more,
+            **{"sign_in_links": "root", **more},
         )
         self.guard: Guard = guard_with_store(self.store, settings, services=[docs])
         self.guard.clock = lambda: self.now

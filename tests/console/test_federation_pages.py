@@ -24,7 +24,7 @@ from iam_guard.authn.people.credential_sign_in import MAX_TOKEN, PREFIX
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
 from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE
 from iam_guard.console.languages import texts
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.store.schema import access_keys, federated_sessions, identities
 from tests.authn.people.federated_parts import KEY, ROOT_KEY, FederatedWorld
 from tests.authn.people.role_parts import ACME, CALL, HOUR, MINUTE, SUPPORT_ARN, UMBRELLA, policy, trust

@@ -23,7 +23,7 @@ from iam_guard.authn.people.notifications import Notification
 from iam_guard.authn.people.work_queue import MAX_OF_ONE
 from iam_guard.console import mail
 from iam_guard.console.mail import Mailer
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.errors import ConfigurationError, InvalidInput
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings, load_settings

@@ -23,7 +23,7 @@ from iam_guard.authn.people.passwords import passwords
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console import password_queue
-from iam_guard.console.sign_in_pages import beside_api, sign_in_pages
+from iam_guard.console.sign_in_app import beside_api, sign_in_pages
 from iam_guard.console.visit import HEADERS
 from iam_guard.errors import StoreUnavailable
 from tests.console.site import PASSWORD, Site

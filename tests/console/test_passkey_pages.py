@@ -17,7 +17,7 @@ from starlette.routing import Mount
 
 from iam_guard import GuardMiddleware
 from iam_guard.console.languages import LANGUAGES, texts
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.factory import guard_with_store
 from iam_guard.store.schema import inline_policies, passkeys
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.console.languages import LANGUAGES, choose_language, texts
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.model.request import Call
 from iam_guard.store.schema import accounts, password_policies, password_resets
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from iam_guard import GuardMiddleware, GuardWsgiMiddleware, Resource
 from iam_guard.authn.tokens.session_cookie import COOKIE
 from iam_guard.console.languages import texts
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.console.visit import HEADERS
 from tests.signed_in import ACME, HOST, PAGE, SignedIn, docs, signed_in
 

@@ -25,7 +25,7 @@ from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.work_queue import MAX_OF_ONE
 from iam_guard.authn.tokens.session_cookie import csrf_token
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.store.database.records import Records
 from iam_guard.store.schema import identities, login_profiles, mfa_devices, password_policies, sign_in_failures
 from iam_guard.store.sealing import Sealer

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from iam_guard import GuardMiddleware, Service, current_principal
 from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE, csrf_token, token_digest
 from iam_guard.console.languages import texts
-from iam_guard.console.sign_in_pages import sign_in_pages
+from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.store.schema import browser_sessions, identities
 from tests.authn.people.role_parts import ACME, ADA, UMBRELLA, World
 from tests.signed_in import issue_session

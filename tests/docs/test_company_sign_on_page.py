@@ -15,7 +15,7 @@ from iam_guard.authn.federation.role_session import find_role
 from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.tables import table
 from tools.blocks import files_of

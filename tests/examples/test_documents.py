@@ -25,7 +25,7 @@ from iam_guard.analysis.replay import Replayer, compare_decisions
 from iam_guard.audit.consumer.reader import read_records
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store, open_store
+from iam_guard.store.opening import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed
 from tests.conftest import Sign
 from tests.serving import serving

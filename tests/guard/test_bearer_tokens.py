@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store, open_store
+from iam_guard.store.opening import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.body_verification import EMPTY_HASH
 from tests.audit.list_sink import ListSink
@@ -667,15 +668,12 @@ def test_subject_that_no_other_can_be_named_like_is_kept(subject: str) -> None:
 
 def test_missing_oidc_extra_is_reported_at_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the name of the extra to install."""
-    import iam_guard.authn.tokens.token_verifier as verifier
-
-    def missing(name: str) -> Any:
-        raise ModuleNotFoundError(name)
-
     path = tmp_path / "iam.json"
     path.write_text(seed(*ROLES))
-    monkeypatch.setattr(verifier, "import_module", missing)
-    with pytest.raises(ConfigurationError, match="require the extra `oidc` of iam_guard"):
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    for name in ("jws", "issuer_keys"):
+        monkeypatch.delitem(sys.modules, f"iam_guard.authn.tokens.{name}", raising=False)
+    with pytest.raises(ConfigurationError, match="an OIDC token requires the extra `oidc` of iam_guard"):
         open_guard(path, oidc_roles=RULES)
     open_guard(path).close()  # who takes no tokens needs none of it
 

@@ -30,7 +30,7 @@ from iam_guard.errors import DecisionUnavailable, StoreUnavailable
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.protocol import Store
 from iam_guard.store.schema import service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text

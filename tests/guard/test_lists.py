@@ -19,7 +19,7 @@ from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.model.principal import PrincipalType
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.call_context import CurrentCall, serving
 

@@ -23,7 +23,7 @@ from iam_guard import Guard, GuardMiddleware, Principal, Service
 from iam_guard.audit.trail import Trail
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from tests.audit.list_sink import ListSink
 from tests.conftest import ADA as ADA_KEY
 from tests.conftest import Sign

@@ -30,7 +30,7 @@ from iam_guard.model.credential import Session
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.web.body_verification import EMPTY_HASH
 from tests.audit.list_sink import ListSink
 

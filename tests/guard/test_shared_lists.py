@@ -26,7 +26,7 @@ from iam_guard.model.account import AccountState
 from iam_guard.model.principal import PrincipalType
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies import resource_statements as statements
 from iam_guard.store.schema import accounts, identities, resources
 from iam_guard.store.seed import apply_seed, load_seed_text

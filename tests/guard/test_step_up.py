@@ -19,7 +19,7 @@ from iam_guard.model.context import Given
 from iam_guard.model.decision import Decision
 from iam_guard.model.principal import Credential, Issued, PrincipalType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 ACCOUNT = "111122223333"

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -27,6 +28,7 @@ from iam_guard.audit.verify.signing_keys import create_signing_key_file, read_si
 from iam_guard.audit.verify.trail_verifier import verify_trail
 from iam_guard.audit.writer.pipeline import Pipeline
 from iam_guard.audit.writer.record_queue import RecordQueue
+from iam_guard.cli import main
 from iam_guard.errors import ConfigurationError, DecisionUnavailable
 from iam_guard.guard.principal_queries import PrincipalQuestion
 from iam_guard.model.request import Call
@@ -245,6 +247,20 @@ def test_key_next_to_the_store_is_found(tmp_path: Path) -> None:
     guard = open_guard(f"sqlite:///{tmp_path}/iam-guard.db", create=True, audit=f"{tmp_path}/trail/")
     assert guard.trail.usage() is not None
     guard.close()
+
+
+def test_created_store_has_the_files_of_init(tmp_path: Path) -> None:
+    """Its keys too; a second start changes none."""
+    of_init, of_guard = tmp_path / "init", tmp_path / "guard"
+    for folder in (of_init, of_guard):
+        folder.mkdir()
+    assert CliRunner().invoke(main, ["init", "--store", f"sqlite:///{of_init}/iam-guard.db"]).exit_code == 0
+    keys = []
+    for _ in range(2):
+        open_guard(f"sqlite:///{of_guard}/iam-guard.db", create=True, audit=f"{tmp_path}/trail/").close()
+        keys.append((of_guard / "iam-guard.db.audit-key").read_bytes())
+    assert {path.name for path in of_guard.iterdir()} == {path.name for path in of_init.iterdir()}
+    assert keys[0] == keys[1]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.tokens.session_cookie import DEVELOPMENT_COOKIE, clear_cookie, csrf_token
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.browser.sign_in_redirect import STEP_UP
 from tests.integrations.application import ACME, ARN, RITAS_API_KEY, docs, ran, resources, seed

@@ -19,19 +19,7 @@ from tests.tables import table
 
 ROOT = Path(__file__).resolve().parents[2]
 ADAPTERS = sorted(each.parent for each in ROOT.glob("integrations/*/pyproject.toml"))
-PUBLIC = {"iam_guard", "iam_guard.errors"}
-FRAMEWORK_MODULES = {
-    "iam_guard.web.asgi.bridge",
-    "iam_guard.web.call_context",
-    "iam_guard.web.endpoints",
-    "iam_guard.web.route_maps.mapped_route",
-    "iam_guard.web.refusal",
-    "iam_guard.web.requirement",
-    "iam_guard.model.principal",
-    "iam_guard.web.wsgi.bridge",
-    "iam_guard.web.wsgi.environ",
-}
-"""Modules for frameworks without ASGI, see `docs/how-to/add-an-adapter.md`."""
+PUBLIC = {"iam_guard", "iam_guard.errors", "iam_guard.adapters", "iam_guard.filters"}
 
 
 def project(adapter: Path) -> dict[str, Any]:
@@ -77,66 +65,19 @@ def test_wheel_of_an_adapter_has_only_its_package(adapter: Path, tmp_path: Path)
     assert {top for top in tops if not top.endswith(".dist-info")} == {f"iam_guard_{adapter.name}"}
 
 
-MODULES_OF_LISTS = {"iam_guard.filters.list_condition", "iam_guard.model.request", "iam_guard.web.call_context"}
-
-
 @table(
-    ("framework", "files", "allowed"),
-    [
-        ("fastapi", 1, PUBLIC | {"iam_guard.filters.statement_filter", *MODULES_OF_LISTS}),
-        # for the check at start-up
-        (
-            "litestar",
-            1,
-            PUBLIC | {"iam_guard.web.endpoints", "iam_guard.web.asgi.litestar_routes", "iam_guard.web.asgi.routes"},
-        ),
-        ("flask", 1, PUBLIC | FRAMEWORK_MODULES),
-        # no requests and no responses: a message has a sealed principal, and a task is a call
-        (
-            "celery",
-            1,
-            PUBLIC
-            | {f"iam_guard.web.{name}" for name in ("call_context", "endpoints", "requirement")}
-            | {"iam_guard.administration.sealed_principals", "iam_guard.model.principal", "iam_guard.model.request"},
-        ),
-        ("aiohttp", 4, PUBLIC | FRAMEWORK_MODULES),
-        # protocols of their own: what the bridges do for HTTP
-        (
-            "grpc",
-            4,
-            PUBLIC
-            | FRAMEWORK_MODULES
-            | {f"iam_guard.web.{name}" for name in ("guarded_request", "request_credentials", "response_guard")}
-            | {"iam_guard.authn.presented_credentials"},
-        ),
-        (
-            "fastmcp",
-            6,
-            PUBLIC
-            | FRAMEWORK_MODULES
-            | {"iam_guard.web.parameter_values", "iam_guard.web.response_guard", "iam_guard.model.request"}
-            | {"iam_guard.audit.record.event_ids", "iam_guard.guard.step_up"},
-        ),
-        # Django needs `apps`, REST framework is optional, the guard may be opened in any thread
-        (
-            "django",
-            11,
-            PUBLIC
-            | FRAMEWORK_MODULES
-            | {"iam_guard.audit.writer.termination", *MODULES_OF_LISTS}
-            | {f"iam_guard.filters{name}" for name in ("", ".mapped_resources", ".resource_type", ".verification")},
-        ),
-    ],
+    ("framework", "files"),
+    {"fastapi": 1, "litestar": 1, "flask": 1, "celery": 1, "aiohttp": 4, "grpc": 4, "fastmcp": 6, "django": 11}.items(),
 )
-def test_adapter_is_small_and_uses_public_names(framework: str, files: int, allowed: set[str]) -> None:
-    """Files under 250 lines that import only public and listed modules of iam_guard."""
+def test_adapter_is_small_and_uses_public_names(framework: str, files: int) -> None:
+    """Files under 260 lines that import public modules of iam_guard only."""
     found = sorted((ROOT / "integrations" / framework / f"iam_guard_{framework}").glob("*.py"))
     assert len(found) == files
     for file in found:
         text = file.read_text(encoding="utf-8")
-        assert len(text.splitlines()) < 250
+        assert len(text.splitlines()) < 260
         imports = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
-        assert {module for module in imports if module and module.partition(".")[0] == "iam_guard"} <= allowed
+        assert {module for module in imports if module and module.partition(".")[0] == "iam_guard"} <= PUBLIC
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "litestar", "flask", "aiohttp", "celery"])

@@ -24,7 +24,7 @@ from iam_guard_celery import guard_tasks  # noqa: E402
 from iam_guard import Guard, Principal, open_guard  # noqa: E402
 from iam_guard.audit.verify.signing_keys import create_signing_key_file  # noqa: E402
 from iam_guard.settings import Settings  # noqa: E402
-from iam_guard.store.open_store import create_store, open_store  # noqa: E402
+from iam_guard.store.opening import create_store, open_store  # noqa: E402
 from iam_guard.store.seed import apply_seed, load_seed_text  # noqa: E402
 from tests.audit.pipelines import eventually, facts_in, gaps_in  # noqa: E402
 from tests.integrations.celery_tasks import answer, calling  # noqa: E402

@@ -20,7 +20,7 @@ from iam_guard.errors import CacheMiss
 from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import Session
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import access_keys, api_keys, service_credentials
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.body_verification import EMPTY_HASH
@@ -36,7 +36,7 @@ CHANGER = """
 import sys
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 guard = guard_with_store(open_database(sys.argv[1], load_settings()), load_settings())
 print("ready", flush=True)
 for line in sys.stdin:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.policies.policy_changes import InlinePolicy, PolicyChanges
 from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.protocol import Store

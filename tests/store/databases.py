@@ -20,7 +20,7 @@ from iam_guard.store import schema
 from iam_guard.store.database.engine import closed_on_error, make_engine, reading, writing
 from iam_guard.store.database.postgresql_schema import found_schema, use_own_schema
 from iam_guard.store.database.time_limits import PATIENT_SECONDS, silence
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies.builtin import insert_initial_rows
 
 VARIABLE = "IAM_GUARD_TEST_POSTGRES"

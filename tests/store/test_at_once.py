@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 SEED = '{"version": 1, "accounts": [{"id": "111122223333", "name": "%s"}]}'

@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
-from iam_guard.store import open_store as store_opening
+from iam_guard.store import opening as store_opening
 from iam_guard.store.cache import change_listener
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import _reason, make_engine, reading, writing
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.schema import accounts
 from tests.audit.pipelines import eventually
 from tests.store.databases import SEALING_KEY, Server

@@ -19,7 +19,7 @@ from iam_guard.errors import AccessDenied
 from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import Session
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.people.browser_session_rows import role_principal
 from iam_guard.store.schema import federated_sessions, identities
 from iam_guard.store.seed import apply_seed, load_seed_text

@@ -29,7 +29,7 @@ from iam_guard.model.credential import Session
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink
 from tests.conftest import ACME, ADA, RITA, SEED

@@ -23,7 +23,7 @@ from iam_guard import Guard, Principal, open_guard
 from iam_guard.settings import Settings
 from iam_guard.store.database import sqlite
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.pipelines import eventually
 from tests.store.databases import SEALING_KEY

@@ -24,13 +24,13 @@ from iam_guard.store.database.engine import reading, writing
 from iam_guard.store.database.postgresql_schema import schema_of, use_own_schema
 from iam_guard.store.identifiers import entity_digest
 from iam_guard.store.migrations import is_current, steps, upgrade
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.policies.builtin import MANAGED, insert_missing_policies
 from tests.store.databases import SEALING_KEY
 
 STORES = Path(__file__).parent / "stores"
 """Stores of the tests' seed as each released schema wrote them: `SCHEMA-DATABASE.sql`."""
-BASELINE, LATEST, NEXT = "0004", "0018", "0019"
+BASELINE, LATEST, NEXT = "0004", "0019", "0020"
 
 SIGN_ON_PROVIDERS = (
     "INSERT INTO oidc_providers (id, account, url, client_ids, thumbprints, tags, created)"

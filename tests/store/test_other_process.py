@@ -11,7 +11,7 @@ import pytest
 
 from iam_guard import Guard, Principal, open_guard
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.store.databases import SEALING_KEY, start
 
@@ -22,7 +22,7 @@ WITHIN_SECONDS = 1.0
 WRITER = """
 import sys
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 store = open_database(sys.argv[1], load_settings())
 print("ready", flush=True)

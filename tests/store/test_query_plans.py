@@ -25,7 +25,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import KEPT
 from iam_guard.store.database.engine import reading, writing
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import changes, meta, metadata
 from iam_guard.store.sql_store import SqlStore
 from tests.serving import serving

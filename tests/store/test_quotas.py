@@ -10,7 +10,7 @@ import pytest
 
 from iam_guard.errors import ConfigurationError, SeedError
 from iam_guard.settings import Settings, load_settings
-from iam_guard.store.open_store import create_store, open_database, open_store
+from iam_guard.store.opening import create_store, open_database, open_store
 from iam_guard.store.quotas import FIXED_QUOTAS, QUOTAS, effective_quotas
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.seed import apply_seed, load_seed, load_seed_text

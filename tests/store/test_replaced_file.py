@@ -25,7 +25,7 @@ from iam_guard.store import readiness
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import make_engine
 from iam_guard.store.database.sqlite import StoreLost, create_store_file, file_of
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -50,7 +50,7 @@ HOLDER = """
 import sys
 from iam_guard.settings import load_settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 store = CachedStore(open_database(sys.argv[1], load_settings()), load_settings({"epoch_poll": 0.0}))
 for line in sys.stdin:
     try:

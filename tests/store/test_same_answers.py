@@ -14,7 +14,7 @@ from iam_guard.audit.trail import Trail
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.identifiers import derived_id
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.seed.seed_values import Seed
 from tests.audit.list_sink import ListSink

@@ -13,7 +13,7 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store import schema
 from iam_guard.store.database.engine import reading, writing
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.sealed_values import resealed_batches
 from iam_guard.store.sealing import Sealer
 from iam_guard.store.seed import apply_seed, load_seed_text

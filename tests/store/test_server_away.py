@@ -14,7 +14,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import record_change
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.audit.list_sink import ListSink

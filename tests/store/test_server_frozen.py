@@ -21,7 +21,7 @@ from urllib.request import urlopen
 import pytest
 
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.pipelines import eventually
 from tests.store.cluster import Cluster, cluster

@@ -26,7 +26,7 @@ from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.database.engine import closed_on_error, make_engine, writing
 from iam_guard.store.database.postgresql_schema import create_schema
 from iam_guard.store.migrations import VERSION
-from iam_guard.store.open_store import create_store, move_to_own_schema, open_database
+from iam_guard.store.opening import create_store, move_to_own_schema, open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.audit.pipelines import eventually

@@ -7,7 +7,7 @@ from contextlib import closing
 from subprocess import Popen
 
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.store.databases import start

@@ -21,7 +21,7 @@ from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import make_engine, writing
 from iam_guard.store.migrations import VERSION, upgrade
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.seed import seed_reader
 from tests.store.databases import SEALING_KEY, Server, store_engine
 
@@ -115,6 +115,7 @@ def test_postgresql_connection_error_names_the_reason(bare_postgresql: str) -> N
 
 def test_postgresql_without_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "iam_guard.store.database.postgresql", raising=False)
     for command in COMMANDS:
         assert "requires the extra `postgres`" in complaint(run(command, f"postgresql://a:{SECRET}@127.0.0.1/a"))
 

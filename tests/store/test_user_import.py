@@ -35,7 +35,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.quotas import effective_quotas
 from iam_guard.store.schema import accounts, api_keys, identities, login_profiles, memberships
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -308,7 +308,7 @@ from iam_guard.administration import api_key_file
 from iam_guard.administration.user_import import UserImport
 from iam_guard.model.result import NoChangeRecorder
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.opening import open_database, open_store
 url, path, key, step = sys.argv[1:]
 original, calls = getattr(api_key_file.ApiKeyFile, step), []
 def killed(self, *arguments):

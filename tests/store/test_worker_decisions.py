@@ -17,7 +17,7 @@ from iam_guard import Guard, Principal, Service
 from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Credential, Issued
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.store.databases import SEALING_KEY
@@ -32,7 +32,7 @@ import json, sys
 from iam_guard.errors import CredentialError
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 
 settings = Settings(sealing_keys=(sys.argv[2],), epoch_poll=0.0)
 guard = guard_with_store(open_database(sys.argv[1], settings), settings)

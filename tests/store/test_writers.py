@@ -12,7 +12,7 @@ from sqlalchemy import select
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import reading
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import policies, policy_versions
 from iam_guard.store.sql_store import SqlStore
 from tests.store.databases import start
@@ -23,7 +23,7 @@ WRITER = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 
 url, process, threads, turns = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

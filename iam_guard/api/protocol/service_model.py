@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from iam_guard.errors import ConfigurationError, Fault
+from iam_guard.extras import requires_extra
 
 Protocol = Literal["query", "json", "rest-json"]
 Scalar = Literal["string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"]
@@ -142,8 +143,9 @@ class Api:
 @cache
 def load_api(service: str) -> Api:
     """Load a service model, by its name in boto3. Raises `ConfigurationError` for an unknown service."""
+    loader = own_loader()
     try:
-        description = own_loader().load_service_model(service, "service-2")
+        description = loader.load_service_model(service, "service-2")
     except import_module("botocore.exceptions").UnknownServiceError:
         raise ConfigurationError(f"expected an AWS service, got `{service}`") from None
     return api_of(service, description)
@@ -151,7 +153,8 @@ def load_api(service: str) -> Api:
 
 def own_loader() -> Any:
     """Return a loader of botocore's own data."""
-    loaders = import_module("botocore.loaders")
+    with requires_extra("server", "the AWS-compatible API"):
+        loaders = import_module("botocore.loaders")
     own_data = loaders.Loader.BUILTIN_DATA_PATH
     return loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
 

@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
-
 from iam_guard.audit.verify.shard import COLUMNS_FOLDER, Segment, present_segments, shards_of
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_verifier import first_damage
 from iam_guard.errors import InvalidInput, TrailDamaged
+from iam_guard.extras import requires_extra
+
+with requires_extra("query", "`audit query`"):
+    import duckdb
 
 MAX_LINE = 1024 * 1024
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from iam_guard.audit.shipping.destination import SinkDestination
-from iam_guard.audit.shipping.sink_url import SINK_KINDS, SinkUrl, sink_error
+from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 
 Connect = Callable[[], SinkDestination]
 """Creates a destination, in the thread that ships to it; it connects at the first batch."""
@@ -34,11 +34,6 @@ def open_sinks(urls: Iterable[SinkUrl], *, webhook_secrets: Sequence[str] = ()) 
 
 
 def _connector(url: SinkUrl, webhook_secrets: Sequence[str]) -> Connect:
-    try:
-        module = import_module(f"iam_guard.audit.shipping.to_{url.kind}")
-    except ModuleNotFoundError as missing:
-        if str(missing.name).partition(".")[0] not in SINK_KINDS[url.kind].drivers:
-            raise
-        raise sink_error(f"a sink `{url.kind}` requires the extra `{url.kind}` of iam_guard") from None
+    module = import_module(f"iam_guard.audit.shipping.to_{url.kind}")
     connect: Connect = module.connector(url, webhook_secrets) if url.kind == "webhook" else module.connector(url)
     return connect

@@ -15,42 +15,24 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from iam_guard.audit.consumer.start_position import Start, parse_start
 from iam_guard.audit.export import FORMS
 from iam_guard.errors import ConfigurationError
 
-
-class SinkKind(NamedTuple):
-    """One kind of sink, whose `connector` is in the module `to_<kind>`.
-
-    `schemes` are its URL schemes, each with the options in addition to the common ones; `drivers` are the packages of
-    the extra that it requires, which has the name of the kind.
-    """
-
-    schemes: Mapping[str, frozenset[str]]
-    drivers: frozenset[str] = frozenset()
-
-
 _NATS = frozenset("create max_bytes max_age replicas creds token_file timeout".split())
 
-SINK_KINDS: Mapping[str, SinkKind] = {
-    "stdout": SinkKind({"stdout": frozenset()}),
-    "file": SinkKind({"file": frozenset()}),
-    "webhook": SinkKind(
-        dict.fromkeys(("https", "http"), frozenset({"secret_file", "ca_file", "timeout"})), frozenset({"httpcore2"})
-    ),
-    "otlp": SinkKind(
-        dict.fromkeys(("otlp+http", "otlp+https"), frozenset({"ca_file", "timeout"})),
-        frozenset({"opentelemetry", "requests", "google"}),
-    ),
-    "nats": SinkKind({"nats": _NATS, "nats+tls": _NATS | {"ca_file"}}, frozenset({"nats"})),
+_KINDS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "stdout": {"stdout": frozenset()},
+    "file": {"file": frozenset()},
+    "webhook": dict.fromkeys(("https", "http"), frozenset({"secret_file", "ca_file", "timeout"})),
+    "otlp": dict.fromkeys(("otlp+http", "otlp+https"), frozenset({"ca_file", "timeout"})),
+    "nats": {"nats": _NATS, "nats+tls": _NATS | {"ca_file"}},
 }
-"""The table of kinds, by name."""
+"""The kinds of sinks, whose `connector` is in the module `to_<kind>`: URL schemes, and their own options."""
 
-_KIND_OF_SCHEME = {scheme: kind for kind, row in SINK_KINDS.items() for scheme in row.schemes}
+_KIND_OF_SCHEME = {scheme: kind for kind, schemes in _KINDS.items() for scheme in schemes}
 
 COMMON = frozenset({"name", "form", "filter", "since", "batch"})
 MAX_BATCH = 5000
@@ -84,7 +66,7 @@ class SinkUrl:
         """
         url, fragment = _split(text)
         kind = _KIND_OF_SCHEME[url.scheme]
-        pairs = _options(fragment, COMMON | SINK_KINDS[kind].schemes[url.scheme], kind)
+        pairs = _options(fragment, COMMON | _KINDS[kind][url.scheme], kind)
         options: dict[str, str] = dict(defaults or {}) | {name: value for name, value in pairs if name != "filter"}
         if kind == "otlp" and options.pop("form", "otel") != "otel":
             raise sink_error("expected the form `otel` for a sink `otlp`")

@@ -23,20 +23,22 @@ from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import unquote
 
-import nats.errors
-from nats.aio.client import Client
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
-
 from iam_guard.audit.consumer.record_filter import action_of, member
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error, whole_number
 from iam_guard.errors import ConfigurationError
+from iam_guard.extras import requires_extra
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
+
+with requires_extra("nats", "a sink `nats`"):
+    import nats.errors
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+    from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+    from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 PREFIX = "iam-guard.audit"
 TIMEOUT = 10.0

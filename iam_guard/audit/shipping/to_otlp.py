@@ -12,23 +12,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import requests
-from google.protobuf.message import DecodeError
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExportResult
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
+from iam_guard.extras import requires_extra
 from iam_guard.net.trusted_addresses import trusting
+
+with requires_extra("otlp", "a sink `otlp`"):
+    import requests
+    from google.protobuf.message import DecodeError
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+    from opentelemetry.sdk._logs import ReadableLogRecord
+    from opentelemetry.sdk._logs.export import LogRecordExportResult
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 TIMEOUT = 10.0
 

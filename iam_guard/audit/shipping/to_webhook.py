@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpcore2
-
 from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
-from iam_guard.net.connections import DeadlineBackend
+from iam_guard.extras import requires_extra
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
+
+with requires_extra("webhook", "a sink `webhook`"):
+    import httpcore2
+
+    from iam_guard.net.connections import DeadlineBackend
 
 MAX_BODY = 1024 * 1024
 """Maximum bytes of one message; a larger batch is split."""

@@ -108,6 +108,7 @@ class SignerKey:
 
     @property
     def name(self) -> str:
+        """The name of the key, as signatures have it."""
         return self.verifier.name
 
     def secret_text(self) -> str:

@@ -24,6 +24,12 @@ def audit_key_file(settings: Settings, database: Path | None) -> Path | None:
     return None if database is None else database.with_name(database.name + ".audit-key")
 
 
+def create_audit_key(settings: Settings, database: Path | None) -> Path | None:
+    """Create the key file of a store; return its path if it is new."""
+    path = audit_key_file(settings, database)
+    return path if path is not None and create_signing_key_file(path) else None
+
+
 def create_signing_key_file(path: Path, name: str | None = None) -> bool:
     """Create a file with one new key, readable by its owner only; return False if the file exists already.
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.passwords.password_resets import (
-    create_reset,
+    LinkedPerson,
+    create_link,
     make_reset,
     may_request,
     may_send,
-    person_of_reset,
+    person_of_link,
 )
 from iam_guard.authn.people.passwords.stored_passwords import (
     find_profile,
@@ -107,7 +108,19 @@ class OwnCredentials:
         The audit trail has the link without its token. Raises `NoSuchEntity` for a person that was changed or deleted,
         or has no password; `StoreIsReadOnly`.
         """
-        return create_reset(self._store, self._change_recorder, person, self._steps.now(), made_by)
+        return create_link(self._store, self._change_recorder, person, self._steps.now(), made_by)
+
+    def make_invitation(self, person: Person, made_by: str) -> str:
+        """Return the token of a link that lets a user without a password choose the first one; as `make_reset`.
+
+        Raises `EntityAlreadyExists` for a user with a password, `InvalidInput` for a root user.
+        """
+        return create_link(self._store, self._change_recorder, person, self._steps.now(), made_by, invites=True)
+
+    def person_of_link(self, token: str) -> LinkedPerson | None:
+        """Return whose link it is, and its kind; None for one that is not valid."""
+        with self._store.read_transaction() as records:
+            return person_of_link(records, self._store.partition, token, self._steps.now())
 
     def request_reset(self, email: str, call: Call) -> ResetMail | None:
         """Return the link to send to a root user; None if the address is unknown, or a limit is reached.
@@ -129,17 +142,16 @@ class OwnCredentials:
         return mail
 
     def reset_password(self, token: str, new: str, call: Call) -> str | None:
-        """Set a new password with the token of a link; return why it is refused, None if it is done."""
-        now, partition = self._steps.now(), self._store.partition
-        with self._store.read_transaction() as records:
-            person = person_of_reset(records, partition, token, now)
-        if person is None:
+        """Set a password with the token of a link of any kind; return why it is refused, None if it is done."""
+        now, partition, linked = self._steps.now(), self._store.partition, self.person_of_link(token)
+        if linked is None:
             return "reset_over"
+        person = linked.person
         hashed = hash_password(self._store, self._steps.hasher, person, new)
         if isinstance(hashed, str):
             return hashed
         with self._store.write_transaction() as records:
-            if person_of_reset(records, partition, token, now) != person:
+            if person_of_link(records, partition, token, now) != linked:
                 return "reset_over"
             problem = set_password(records, person, hashed, now, reset_required=False)
             if problem is not None:

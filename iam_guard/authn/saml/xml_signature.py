@@ -28,7 +28,8 @@ from iam_guard.authn.saml.xml_tree import (
     shorten,
     xml_parser,
 )
-from iam_guard.errors import ConfigurationError, InvalidIdentityToken
+from iam_guard.errors import InvalidIdentityToken
+from iam_guard.extras import requires_extra
 
 DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 SIGNATURE: Final = f"{DS}Signature"
@@ -170,9 +171,7 @@ def _algorithm(element: XmlElement, accepted: dict[str, Any] | set[str]) -> str:
 def load_signxml() -> Any:
     """Import signxml. Raises `ConfigurationError` if it is not installed."""
     load_etree()
-    try:
+    with requires_extra("saml", "SAML"):
         signxml = import_module("signxml")
-    except ModuleNotFoundError:
-        raise ConfigurationError("SAML requires the extra `saml` of iam_guard") from None
     logging.getLogger("signxml").setLevel(logging.INFO)  # below, it logs assertions, which are credentials
     return signxml

@@ -16,7 +16,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from iam_guard.errors import ConfigurationError, InvalidIdentityToken
+from iam_guard.errors import InvalidIdentityToken
+from iam_guard.extras import requires_extra
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -149,10 +150,8 @@ def xml_parser(target: object = None) -> etree.XMLParser:
 
 def load_etree() -> Any:
     """Import lxml. Raises `ConfigurationError` if it is not installed."""
-    try:
+    with requires_extra("saml", "SAML"):
         return import_module("lxml.etree")
-    except ModuleNotFoundError:
-        raise ConfigurationError("SAML requires the extra `saml` of iam_guard") from None
 
 
 def _check_text(content: bytes) -> None:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from anycrc import Model
+from iam_guard.extras import requires_extra
+
+with requires_extra("uploads", "the checksum of an upload"):
+    from anycrc import Model
+
 
 crc32c: Callable[[bytes, int], int] = Model("CRC32-ISCSI").calc
 """CRC32C (Castagnoli)."""

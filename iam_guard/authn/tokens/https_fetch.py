@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpcore2
-
 from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
-from iam_guard.net.connections import DeadlineBackend
+from iam_guard.extras import requires_extra
 from iam_guard.net.trusted_addresses import is_loopback, trusting
+
+with requires_extra("oidc", "an OIDC provider"):
+    import httpcore2
+
+    from iam_guard.net.connections import DeadlineBackend
 
 MAX_BODY: Final = 256 * 1024
 

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
-
 from iam_guard.authn.tokens.oidc_token import ALGORITHMS, Token, decoded, read_members
+from iam_guard.extras import requires_extra
+
+with requires_extra("oidc", "an OIDC token"):
+    from joserfc import jws
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 MAX_KEYS: Final = 100
 RSA_BITS: Final = range(2048, 8192 + 1)

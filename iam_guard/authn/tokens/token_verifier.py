@@ -69,10 +69,7 @@ class TokenVerifier:
 
     def _load(self) -> _Signatures:
         settings = self._settings
-        try:
-            keys, fetch = (import_module(f"iam_guard.authn.tokens.{name}") for name in ("issuer_keys", "https_fetch"))
-        except ModuleNotFoundError:
-            raise ConfigurationError("OIDC tokens require the extra `oidc` of iam_guard") from None
+        keys, fetch = (import_module(f"iam_guard.authn.tokens.{name}") for name in ("issuer_keys", "https_fetch"))
         get = self._fetch
         if get is None:
             get = fetch.Fetcher(self._addresses, ca_file=settings.oidc_ca_file, timeout=settings.oidc_timeout).fetch

@@ -13,6 +13,8 @@ command = LazyGroup(
         "trail.",
         "export-person": "Write what is known of the person with ARN as JSON: in the store, and in the audit trail.",
         "import-users": "Create the users of FILE in ACCOUNT (12 digits); `-` reads standard input.",
+        "invitation-link": "Print a link with which USER of ACCOUNT (12 digits), who has no password, chooses the "
+        "first one.",
         "list": "List the accounts of the store.",
         "rename": "Change the name of ACCOUNT (12 digits) to NAME.",
         "require-mfa": "Require a second factor of all people of ACCOUNT (12 digits) who sign in with a password.",

@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 
 import click
 
-from iam_guard.authn.people.passwords.password_resets import SECONDS, create_reset
+from iam_guard.authn.people.passwords.password_resets import (
+    INVITATION_SECONDS,
+    SECONDS,
+    address_of_link,
+    create_link,
+)
 from iam_guard.authn.people.person import Person, find_person, load_person
 from iam_guard.cli.kit.change_recording import operator_name, recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
@@ -33,14 +38,19 @@ def command(account: str, user: str | None, is_root: bool, store: str) -> Answer
     """
     if is_root == (user is not None):
         raise ConfigurationError("expected either --user NAME or --root")
-    now, settings = int(time.time()), load_settings()
+    return link_answer(account, user, store, invites=False)
+
+
+def link_answer(account: str, user: str | None, store: str, *, invites: bool) -> Answer:
+    """Return a new link of a user, or of the root user, for another password or the first one."""
+    now = int(time.time())
     with recorded_store(store) as (opened, change_recorder):
         with opened.read_transaction() as records:
             person = _person(records, opened.partition, account, user)
-        token = create_reset(opened, change_recorder, person, now, operator_name())
+        token = create_link(opened, change_recorder, person, now, operator_name(), invites=invites)
     parameters = {"accountId": account} | ({} if user is None else {"userName": user})
-    link = f"{settings.site_url}{(settings.sign_in_url or '/signin').rstrip('/')}/reset?token={token}"
-    expires = datetime.fromtimestamp(now + SECONDS, UTC).isoformat()
+    link = address_of_link(load_settings(), token)
+    expires = datetime.fromtimestamp(now + (INVITATION_SECONDS if invites else SECONDS), UTC).isoformat()
     return Answer({**parameters, "link": link, "expires": expires}, link)
 
 

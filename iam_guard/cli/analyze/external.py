@@ -21,7 +21,7 @@ from iam_guard.cli.kit.terminal import quantity
 from iam_guard.model.arn import is_account_id
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import SourceStore
 
 

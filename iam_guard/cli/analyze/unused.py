@@ -24,7 +24,7 @@ from iam_guard.policy.grammar import shown
 from iam_guard.settings import load_settings
 from iam_guard.store.credentials.last_used_rows import Use
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import SourceStore
 
 Steps = dict[str, list[RecommendedStep]]

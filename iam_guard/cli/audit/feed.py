@@ -17,7 +17,7 @@ from iam_guard.cli.kit.audit_sources import FOLDER, KEYS, SINCE, moment_of, trus
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.progress import progress
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 
 _POLL_SECONDS = 1.0
 """Seconds between two polls of the trail."""

@@ -27,7 +27,7 @@ from iam_guard.cli.kit.audit_sources import KEYS, NO_VERIFY, SINCE, keys_for, mo
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.cli.kit.terminal import terminal_safe
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.store.quotas import effective_quotas
 
 _MAX_ACTIONS = 20

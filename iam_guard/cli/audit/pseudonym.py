@@ -12,7 +12,7 @@ from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.settings import load_settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts
 from iam_guard.store.location import is_seed_file, store_file
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 
 
 @click.command()

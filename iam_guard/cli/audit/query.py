@@ -15,7 +15,6 @@ from iam_guard.cli.kit.audit_sources import FOLDER, KEYS, trusted_keys
 from iam_guard.cli.kit.commands import JSON, STORE
 from iam_guard.cli.kit.progress import progress
 from iam_guard.cli.kit.terminal import terminal_safe
-from iam_guard.errors import ConfigurationError
 from iam_guard.testing.text_table import aligned, fitted
 
 
@@ -66,7 +65,7 @@ def command(
     if len(chosen) + (sql is not None) != 1:
         raise click.UsageError("expected SQL, --who-used, --denied, --first-and-last-use, --by or --changes")
     ring = None if no_verify else trusted_keys(keys, store)
-    module = _module()
+    module = import_module("iam_guard.audit.consumer.query")
     question, value = (sql, None) if sql is not None else (module.QUESTIONS[chosen[0][0]], chosen[0][1] or None)
     with progress("querying"):
         answer = module.query_trail(folder, ring, question, value)
@@ -75,15 +74,6 @@ def command(
             click.echo(json.dumps(dict(zip(answer.columns, row, strict=True)), default=str))
     else:
         _print(answer.columns, answer.rows)
-
-
-def _module() -> Any:
-    try:
-        return import_module("iam_guard.audit.consumer.query")
-    except ModuleNotFoundError as missing:
-        if missing.name != "duckdb":
-            raise
-        raise ConfigurationError("`audit query` requires the extra `query` of iam_guard") from None
 
 
 def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from iam_guard.audit.consumer.record_filter import action_of, member, principal_of, requester_of, resource_of
 from iam_guard.audit.record.call_kinds import RESULT_KINDS
 from iam_guard.audit.record.list_record import FILTERED
 from iam_guard.audit.record.permission_query_record import ASKED
 from iam_guard.cli.kit.terminal import terminal_safe
+from iam_guard.extras import requires_extra
+
+with requires_extra("server", "`audit tail` without `--json`"):
+    from rich.console import Console
+    from rich.text import Text
 
 STYLES = {"Allowed": "green", "ImplicitlyDenied": "yellow", "ExplicitlyDenied": "red"}
 OWN = "magenta"

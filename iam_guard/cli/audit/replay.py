@@ -15,7 +15,7 @@ from iam_guard.cli.kit.audit_sources import FILES, KEYS, NO_VERIFY, keys_for, re
 from iam_guard.cli.kit.commands import STORE, Answer, answering
 from iam_guard.settings import Settings, load_settings
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import open_candidate_store, open_store
+from iam_guard.store.opening import open_candidate_store, open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import apply_seed, load_seed
 from iam_guard.store.seed.change_files import is_change_file

@@ -28,7 +28,7 @@ from iam_guard.cli.kit.reference_options import APP, REFERENCE, known_references
 from iam_guard.errors import InvalidInput
 from iam_guard.policy.grammar import shown
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 
 _MAX_SHOWN = 5
 """The maximum number of principals that are shown of one invariant; the other formats have all."""

@@ -16,7 +16,7 @@ from iam_guard.model.result import CallResult, ChangeRecorder, NoChangeRecorder
 from iam_guard.settings import Settings, load_settings
 from iam_guard.store.accounts.pseudonym_salts import StoredSalts, is_writable
 from iam_guard.store.location import database_file
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.seed import Changes
 from iam_guard.store.seed.apply import listed_changes

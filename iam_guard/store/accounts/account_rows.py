@@ -10,6 +10,7 @@ import re
 import secrets
 from datetime import UTC, datetime
 from typing import Final
+from unicodedata import normalize
 
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, LimitExceeded, NoSuchEntity
 from iam_guard.model.account import Account, AccountState
@@ -20,8 +21,7 @@ from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import accounts, deleted_accounts, organizations, policies
 
 MAX_ACCOUNTS_LISTED: Final = 1000
-_NAME = re.compile(r"[!-~](?:[ -~]{0,48}[!-~])?")
-"""Printable ASCII characters, as in AWS's CreateAccount, without spaces around them."""
+_NAME_LENGTH: Final = 50
 _EMAIL = re.compile(r"[!-~]+@(?!-)[a-z0-9.-]+\.[a-z0-9-]*[a-z0-9]")
 _EMAIL_LENGTH: Final = range(6, 64 + 1)
 
@@ -57,13 +57,22 @@ def checked_new_id(id: str) -> str:
 
 
 def checked_account_name(name: str) -> str:
-    """Return the name that an account is to have. Raises `InvalidInput`."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        message = f"expected a name of 1 to 50 printable ASCII characters, got `{str(name)[:64]}`"
+    """Return the name that an account is to have, in Unicode's form NFC. Raises `InvalidInput`.
+
+    It may have all printable characters, unlike an account's name at AWS.
+    """
+    composed = normalize("NFC", name) if isinstance(name, str) else ""
+    if not 1 <= len(composed) <= _NAME_LENGTH or not composed.isprintable() or composed != composed.strip():
+        message = f"expected a name of 1 to {_NAME_LENGTH} printable characters, got `{str(name)[:64]}`"
         raise InvalidInput(message, place="name")
-    if is_account_id(name):  # accounts without a name in a seed are named by their ids
+    if is_account_id(folded_name(composed)):  # accounts without a name in a seed are named by their ids
         raise InvalidInput("expected a name that is not an account id", place="name")
-    return name
+    return composed
+
+
+def folded_name(name: str) -> str:
+    """Return the form under which an account's name is unique: letters that only look different are equal (NFKC)."""
+    return fold(normalize("NFKC", name))
 
 
 def checked_new_email(text: str) -> str:
@@ -100,7 +109,7 @@ def is_deleted_id(records: Records, id: str) -> bool:
 
 def require_unused_name(records: Records, name: str, *, by: str | None = None) -> None:
     """Raise `EntityAlreadyExists` if an account has this name in any case; the account `by` may have it."""
-    if any(row["id"] != by for row in records.all(accounts, columns=("id",), folded=fold(name))):
+    if any(row["id"] != by for row in records.all(accounts, columns=("id",), folded=folded_name(name))):
         raise EntityAlreadyExists(f"another account has the name `{name}`", place="name")
 
 
@@ -116,4 +125,4 @@ def insert_account(records: Records, *, id: str, name: str, email: str | None, n
     require_unused_name(records, name)
     if email is not None and is_used_email(records, email):
         raise EntityAlreadyExists("another account has this e-mail address", place="email")
-    records.insert(accounts, id=id, name=name, folded=fold(name), email=email, created=now)
+    records.insert(accounts, id=id, name=name, folded=folded_name(name), email=email, created=now)

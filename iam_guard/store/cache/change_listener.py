@@ -19,12 +19,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeAlias
 
-import psycopg
-from psycopg.pq.abc import PGconn
-
 from iam_guard.errors import StoreUnavailable
+from iam_guard.extras import requires_extra
 from iam_guard.forking import on_fork
 from iam_guard.store.cache.change_feed import CHANNEL
+
+with requires_extra("postgres", "a PostgreSQL store"):
+    import psycopg
+    from psycopg.pq.abc import PGconn
 
 Connect: TypeAlias = Callable[[], AbstractContextManager["psycopg.Connection[Any]"]]
 """Opens a connection without transactions, for the calling thread."""

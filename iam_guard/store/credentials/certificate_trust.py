@@ -106,6 +106,7 @@ class RevocationLists:
         )
 
     def list(self) -> list[RevocationListSummary]:
+        """Return the lists by trust anchor and authority."""
         with self._store.read_transaction() as records:
             rows = records.all(revocation_lists, order=("anchor_id", "authority"))
         return [_summary(row) for row in rows]

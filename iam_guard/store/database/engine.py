@@ -25,7 +25,7 @@ from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from iam_guard.errors import ConfigurationError, StoreUnavailable
+from iam_guard.errors import StoreUnavailable
 from iam_guard.store import schema
 from iam_guard.store.database.sqlite import file_of, reopen_replaced, sqlite_engine
 from iam_guard.store.database.time_limits import BUSY_SECONDS, PATIENT_SECONDS, remaining, silence, waited, within
@@ -60,19 +60,15 @@ def make_engine(
 
 
 def _postgresql_engine(url: URL, limits: dict[str, float], options: dict[str, Any]) -> Engine:
-    try:
-        postgresql = import_module("iam_guard.store.database.postgresql")
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            poolclass=postgresql.ServerPool,
-            pool_pre_ping=True,
-            execution_options=options,
-            **limits,
-        )
-    except ModuleNotFoundError:
-        message = "a PostgreSQL store requires the extra `postgres` of iam_guard, which installs its driver psycopg"
-        raise ConfigurationError(message, place="store") from None
+    postgresql = import_module("iam_guard.store.database.postgresql")
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        poolclass=postgresql.ServerPool,
+        pool_pre_ping=True,
+        execution_options=options,
+        **limits,
+    )
     connect = partial(postgresql.connect, fallback_application_name=APPLICATION_NAME)
     event.listen(engine, "do_connect", lambda _dialect, _record, arguments, options: connect(*arguments, **options))
     return engine

@@ -30,12 +30,15 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-import psycopg
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
+from iam_guard.extras import requires_extra
 from iam_guard.store.database.sqlite import ForkSafePool
 from iam_guard.store.database.time_limits import deadline, remaining
+
+with requires_extra("postgres", "a PostgreSQL store"):
+    import psycopg
 
 T = TypeVar("T")
 

@@ -91,13 +91,15 @@ recovery_codes = table(
 
 password_resets = table(
     "password_resets",
-    Facts(UNCACHED, owner="person", exported="created expires made_by", withheld="digest"),
+    Facts(UNCACHED, owner="person", exported="created expires made_by is_invitation", withheld="digest"),
     # of the token in the link
     Column("digest", String(64), primary_key=True),
     *_of_a_person(),
     *required(BigInteger, "created", "expires"),
     # the ARN of the administrator who made the link; NULL: sent by e-mail
     Column("made_by", String),
+    # for the first password of a person without one; NULL: for another one
+    Column("is_invitation", Boolean),
 )
 
 sign_in_failures = table(

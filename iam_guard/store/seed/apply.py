@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from iam_guard.model.saml_metadata import METADATA_VALIDITY
 from iam_guard.policy.problems import Problems
+from iam_guard.store.accounts.account_rows import folded_name
 from iam_guard.store.cache.change_feed import EVERYTHING, record_change
 from iam_guard.store.database.engine import lock_epoch, writing
 from iam_guard.store.identifiers import PREFIXES, entity_digest, fold
@@ -106,7 +107,7 @@ def _accounts(run: Run) -> None:
         {
             "id": account.id,
             "name": account.name,
-            "folded": fold(account.name),
+            "folded": folded_name(account.name),
             "email": account.email and account.email.lower(),
             "alias": account.alias,
             "created": run.now,

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, RowMapping
 
 from iam_guard.model.account import AccountState
+from iam_guard.store.accounts.account_rows import folded_name
 from iam_guard.store.identifiers import fold
 from iam_guard.store.schema import (
     access_keys,
@@ -48,7 +49,7 @@ def _check_accounts(run: Run) -> None:
     for id, row in stored.items():
         if row["state"] == AccountState.DELETING:
             run.problems.add(lines[id], f"the account {id} is being deleted")
-    names = {account.id: fold(account.name) for account in declared}
+    names = {account.id: folded_name(account.name) for account in declared}
     emails = {account.id: account.email.lower() for account in declared if account.email is not None}
     _check_unique(run, "name", accounts.c.folded, names, {id: row["folded"] for id, row in stored.items()})
     addresses = {id: row["email"] or "" for id, row in stored.items()}

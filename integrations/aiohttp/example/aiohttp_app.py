@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from iam_guard_aiohttp import inventory, setup
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_api_key
+from iam_guard.authn import format_api_key
 
 docs = Service("docs")
 routes = web.RouteTableDef()

@@ -27,21 +27,21 @@ from typing import Any
 import anyio.to_thread
 from aiohttp import web
 
-from iam_guard import Guard, IamGuardError, RouteMap
-from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.bridge import AsyncBridge
-from iam_guard.web.call_context import serving
-from iam_guard.web.endpoints import (
-    Endpoint,
+from iam_guard import Endpoint, Guard, IamGuardError, RouteMap
+from iam_guard.adapters import (
+    AsyncBridge,
+    RefusalFormat,
     check_handler_parameters,
     check_services,
     mark_of,
     name_of,
+    problem,
     route_address,
+    serving,
+    takes_unsigned,
     unguarded_message,
 )
-from iam_guard.web.refusal import RefusalFormat, problem
-from iam_guard.web.requirement import takes_unsigned
+from iam_guard.errors import ConfigurationError
 from iam_guard_aiohttp.requests import check_host, receive_of, scope_of, served_request
 from iam_guard_aiohttp.responses import EXCHANGE, Exchange, check_prepared, response_of
 from iam_guard_aiohttp.routes import apps_of, routes_of, unmapped_inventory

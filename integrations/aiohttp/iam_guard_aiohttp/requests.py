@@ -12,9 +12,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 
 from iam_guard import Guard
+from iam_guard.adapters import CurrentCall, GuardedAsyncRequest
 from iam_guard.errors import MalformedRequest
-from iam_guard.web.asgi.bridge import GuardedAsyncRequest
-from iam_guard.web.call_context import CurrentCall
 
 _ENDED: Final = (OSError, ClientError, web.RequestPayloadError, HttpProcessingError)
 """What aiohttp raises for a body that ends before it is complete."""

@@ -9,10 +9,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from iam_guard import IamGuardError
+from iam_guard.adapters import GuardedAsyncRequest, Refusal, parameters_changed
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
-from iam_guard.web.asgi.bridge import GuardedAsyncRequest
-from iam_guard.web.refusal import Refusal
-from iam_guard.web.route_maps.mapped_route import parameters_changed
 
 _REQUEST_ID: Final = "x-amzn-requestid"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from iam_guard.web.endpoints import Endpoint, endpoint_row, guards_of, name_of
+from iam_guard import Endpoint
+from iam_guard.adapters import endpoint_row, guards_of, name_of
 
 
 def routes_of(app: web.Application, host: str | None) -> Iterator[tuple[web.AbstractRoute, str, str | None]]:

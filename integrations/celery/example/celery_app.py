@@ -12,8 +12,7 @@ from celery.contrib.testing.worker import start_worker
 from iam_guard_celery import guard_tasks
 
 from iam_guard import IamGuardError, Principal, Service, current_principal, open_guard
-from iam_guard.model.request import Call
-from iam_guard.web.call_context import CurrentCall, serving
+from iam_guard.adapters import Call, CurrentCall, serving
 
 docs = Service("docs")
 guard = open_guard(Path(__file__).with_name("iam.yaml"), services=[docs])

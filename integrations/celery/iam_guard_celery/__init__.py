@@ -35,13 +35,17 @@ from celery.utils import uuid
 from celery.utils.time import maybe_make_aware
 
 from iam_guard import AccessDenied, Guard, IamGuardError, Principal
-from iam_guard.administration.sealed_principals import MAX_SECONDS
+from iam_guard.adapters import (
+    CURRENT_CALL,
+    MAX_SEALED_SECONDS,
+    Call,
+    Concealed,
+    CurrentCall,
+    PrincipalType,
+    guards_of,
+    serving,
+)
 from iam_guard.errors import ConfigurationError, CredentialError, ExpiredToken, InvalidClientTokenId, InvalidInput
-from iam_guard.model.principal import PrincipalType
-from iam_guard.model.request import Call
-from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, serving
-from iam_guard.web.endpoints import guards_of
-from iam_guard.web.requirement import Concealed
 
 __all__ = ["guard_tasks"]
 
@@ -74,8 +78,8 @@ def guard_tasks(
     """
     if isinstance(getattr(app.send_task, "__self__", None), _TaskGuard):
         raise ConfigurationError("expected an application without a guard, got a guarded one", place="guard_tasks")
-    if not 1 <= expires_in <= MAX_SECONDS:
-        raise InvalidInput(f"expected a number of seconds from 1 to {MAX_SECONDS}", place="expires_in")
+    if not 1 <= expires_in <= MAX_SEALED_SECONDS:
+        raise InvalidInput(f"expected a number of seconds from 1 to {MAX_SEALED_SECONDS}", place="expires_in")
     sealing = {"once": once, "after_sign_out": after_sign_out}
     _TaskGuard(app, guard, audience or app.main or "celery", expires_in, scheduled_as, sealing).install()
 
@@ -140,8 +144,8 @@ class _TaskGuard:
         if call.guard is not self.guard:
             raise ConfigurationError("expected a call of the guard of the tasks, got one of another", place=name)
         seconds = self.expires_in + max(map(self._seconds_until, moments), default=0.0)
-        if seconds > MAX_SECONDS:
-            latest = f"{MAX_SECONDS - self.expires_in:.0f} seconds"
+        if seconds > MAX_SEALED_SECONDS:
+            latest = f"{MAX_SEALED_SECONDS - self.expires_in:.0f} seconds"
             raise InvalidInput(f"expected a task with a caller that starts and expires within {latest}", place=name)
         audience = self._audience_of(name, task_id, call.facts.request_id)
         try:

@@ -12,7 +12,7 @@ import django
 from django.conf import settings
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_api_key
+from iam_guard.authn import format_api_key
 
 docs = Service("docs")
 DOCUMENTS: dict[tuple[str, str], str] = {}

@@ -19,14 +19,17 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http import HttpRequest, HttpResponse
 from django.urls import get_resolver
 
-from iam_guard import IamGuardError
-from iam_guard.audit.writer.termination import end_shards_on_sigterm
+from iam_guard import IamGuardError, current_call
+from iam_guard.adapters import (
+    CurrentCall,
+    GuardedSyncRequest,
+    PrincipalType,
+    Refusal,
+    end_shards_on_sigterm,
+    scope_of,
+    serving,
+)
 from iam_guard.errors import CacheMiss, ConfigurationError
-from iam_guard.model.principal import PrincipalType
-from iam_guard.web.call_context import CurrentCall, current_call, serving
-from iam_guard.web.refusal import Refusal
-from iam_guard.web.wsgi.bridge import GuardedSyncRequest
-from iam_guard.web.wsgi.environ import scope_of
 from iam_guard_django.lookups import canonicalize
 from iam_guard_django.mapped import MappedViews, check_unchanged
 from iam_guard_django.options import bridge_for, load_options

@@ -17,10 +17,8 @@ from typing import Any, Final
 from django.db.models import BooleanField, Expression, F, Q, QuerySet
 
 from iam_guard import Guard, NotFilterable, Principal
+from iam_guard.adapters import CURRENT_CALL, Call, ListCondition
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.list_condition import ListCondition
-from iam_guard.model.request import Call
-from iam_guard.web.call_context import CURRENT_CALL
 from iam_guard_django.options import bridge_for, load_options
 
 _UTC: Final = "UTC"

@@ -27,8 +27,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import Http404
 
+from iam_guard import current_call
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.call_context import current_call
 from iam_guard_django.views import class_of
 
 _log = logging.getLogger("iam_guard.django")

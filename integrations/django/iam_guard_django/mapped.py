@@ -21,9 +21,8 @@ from django.core.handlers.base import BaseHandler
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
 from iam_guard import RouteMap
+from iam_guard.adapters import MappedRoute, mark_of, parameters_changed
 from iam_guard.errors import ConfigurationError, InvalidInput
-from iam_guard.web.endpoints import mark_of
-from iam_guard.web.route_maps.mapped_route import MappedRoute, parameters_changed
 from iam_guard_django.options import Options, route_map
 from iam_guard_django.permissions import PermissionsUnknown, permissions_of
 from iam_guard_django.views import class_of, endpoint_of, joined, views_by_path

@@ -15,9 +15,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from iam_guard import Guard, RouteMap
-from iam_guard.errors import ConfigurationError, did_you_mean
-from iam_guard.web.refusal import RefusalFormat, problem
-from iam_guard.web.wsgi.bridge import WsgiBridge
+from iam_guard.adapters import RefusalFormat, WsgiBridge, did_you_mean, problem
+from iam_guard.errors import ConfigurationError
 
 SETTING: Final = "IAM_GUARD"
 _KEYS: Final = ("guard", "refusal", "public_views", "routes", "drops_underscores")

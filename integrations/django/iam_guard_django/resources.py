@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from django.db import connections, router
 from django.db.models import F, Model, QuerySet
 
+from iam_guard import Resource
+from iam_guard.adapters import ListCondition, ResourceMapping
 from iam_guard.errors import ConfigurationError
-from iam_guard.filters.list_condition import ListCondition
-from iam_guard.filters.mapped_resources import MappedResources
-from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.model.request import Resource
+from iam_guard.filters import MappedResources
 from iam_guard_django.lists import PermittedRows, name_of_column
 
 

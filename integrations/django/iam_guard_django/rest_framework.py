@@ -24,12 +24,9 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
-from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, current_principal
+from iam_guard import Decision, Guard, IamGuardError, Principal, Resource, current_call, current_principal
+from iam_guard.adapters import REALM, PrincipalType, guards_of, name_of, serving
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
-from iam_guard.model.principal import PrincipalType
-from iam_guard.web.call_context import current_call, serving
-from iam_guard.web.endpoints import guards_of, name_of
-from iam_guard.web.refusal import REALM
 from iam_guard_django.lookups import canonicalize_view
 from iam_guard_django.mapped import has_row_decision
 from iam_guard_django.options import load_options

@@ -18,12 +18,9 @@ from django.db.models.functions import RowNumber
 from sqlalchemy import ColumnElement
 
 from iam_guard import NotFilterable
+from iam_guard.adapters import ListCondition, ResourceMapping, catalogues_of, mismatches
 from iam_guard.errors import ConfigurationError
 from iam_guard.filters import Mismatch
-from iam_guard.filters.list_condition import ListCondition
-from iam_guard.filters.resource_type import ResourceMapping
-from iam_guard.filters.verification import mismatches
-from iam_guard.web.endpoints import catalogues_of
 from iam_guard_django.lists import PermittedRows, name_of_column
 from iam_guard_django.options import existing_guard, load_options
 from iam_guard_django.resources import django_mapping, is_model

@@ -15,16 +15,9 @@ from django.core.checks import CheckMessage, Error
 from django.core.handlers.base import BaseHandler
 from django.urls import LocalePrefixPattern, ResolverMatch, URLPattern, URLResolver, get_resolver
 
-from iam_guard import RouteMap, public
+from iam_guard import Endpoint, RouteMap, public
+from iam_guard.adapters import check_handler_parameters, check_services, endpoint_row, guards_of, name_of
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import (
-    Endpoint,
-    check_handler_parameters,
-    check_services,
-    endpoint_row,
-    guards_of,
-    name_of,
-)
 from iam_guard_django.options import Options, existing_guard, load_options, route_map
 from iam_guard_django.permissions import PermissionsUnknown, all_needed, chain_overrides, permissions_of
 

@@ -20,14 +20,14 @@ from iam_guard import (
     Principal,
     RequirementOptions,
     Service,
+    current_call,
     current_principal,
     describe_openapi,
     inventory,
     public,
     requires,
 )
-from iam_guard.filters.statement_filter import ListStatement
-from iam_guard.web.call_context import current_call
+from iam_guard.adapters import ListStatement
 
 __all__ = ["Caller", "caller", "describe", "guard_docs", "guarded", "permitted", "public_access", "public_docs"]
 

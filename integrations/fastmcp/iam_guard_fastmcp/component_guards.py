@@ -9,12 +9,20 @@ from typing import Any, Final
 import anyio.to_thread
 from fastmcp import FastMCP
 
-from iam_guard import Endpoint, Guard, Service
+from iam_guard import Endpoint, Guard, Service, current_call
+from iam_guard.adapters import (
+    PUBLIC,
+    CurrentCall,
+    MappedRoute,
+    Mark,
+    Requirement,
+    check_handler_parameters,
+    check_services,
+    endpoint_row,
+    own_mark,
+    unguarded_message,
+)
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.call_context import CurrentCall, current_call
-from iam_guard.web.endpoints import check_handler_parameters, check_services, endpoint_row, own_mark, unguarded_message
-from iam_guard.web.requirement import PUBLIC, Requirement
-from iam_guard.web.route_maps.mapped_route import MappedRoute, Mark
 from iam_guard_fastmcp.components import Found, all_of, function_of
 
 _ACTIONS: Final[Mapping[str, str]] = {"tool": "CallTool", "resource": "ReadResource", "prompt": "GetPrompt"}

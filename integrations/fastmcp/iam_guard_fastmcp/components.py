@@ -26,8 +26,8 @@ from fastmcp.server.providers.prefab_synthesis import synthesize_prefab_resource
 from fastmcp.utilities.components import FastMCPComponent
 from fastmcp.utilities.versions import VersionSpec
 
+from iam_guard.adapters import check_text
 from iam_guard.errors import InvalidInput
-from iam_guard.web.parameter_values import check_text
 
 READ: Final = "resources/read"
 MAX_NAME: Final = 1024

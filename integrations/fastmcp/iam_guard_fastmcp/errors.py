@@ -9,9 +9,7 @@ from fastmcp.exceptions import McpError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 
 from iam_guard import IamGuardError
-from iam_guard.guard.step_up import needs_second_factor
-from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.refusal import decision_of, problem
+from iam_guard.adapters import CurrentCall, decision_of, needs_second_factor, problem
 
 DENIED: Final = -32003
 """The JSON-RPC code of a denial, in the range for implementations."""

@@ -19,11 +19,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from iam_guard import Guard, GuardMiddleware, IamGuardError, public
+from iam_guard import Guard, GuardMiddleware, IamGuardError, current_call, public
+from iam_guard.adapters import REALM, PrincipalType, Refusal, RefusalFormat, authentication_required, problem
 from iam_guard.errors import ConfigurationError
-from iam_guard.model.principal import PrincipalType
-from iam_guard.web.call_context import current_call
-from iam_guard.web.refusal import REALM, Refusal, RefusalFormat, authentication_required, problem
 from iam_guard_fastmcp.middleware import HTTP_CALL, GuardTools
 
 _CONNECT: Final = "mcp:Connect"

@@ -18,15 +18,20 @@ from fastmcp.server.dependencies import get_http_request
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
 
-from iam_guard import Endpoint, Guard, IamGuardError, Principal, Service
-from iam_guard.audit.record.event_ids import new_id
+from iam_guard import Endpoint, Guard, IamGuardError, Principal, Service, current_call
+from iam_guard.adapters import (
+    CURRENT_CALL,
+    PUBLIC,
+    Call,
+    Concealed,
+    CurrentCall,
+    Mark,
+    decision_of,
+    new_id,
+    record_failure,
+    serving,
+)
 from iam_guard.errors import ConfigurationError, UndecidedEndpoint
-from iam_guard.model.request import Call
-from iam_guard.web.call_context import CURRENT_CALL, CurrentCall, current_call, serving
-from iam_guard.web.refusal import decision_of
-from iam_guard.web.requirement import PUBLIC, Concealed
-from iam_guard.web.response_guard import record_failure
-from iam_guard.web.route_maps.mapped_route import Mark
 from iam_guard_fastmcp.component_guards import ComponentGuards
 from iam_guard_fastmcp.components import READ, Found, declared_arguments, find, function_of, listed
 from iam_guard_fastmcp.errors import refusal_in, wire_error

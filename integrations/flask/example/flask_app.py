@@ -11,7 +11,7 @@ from flask import Flask
 from iam_guard_flask import IamGuard, inventory
 
 from iam_guard import Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_api_key
+from iam_guard.authn import format_api_key
 
 docs = Service("docs")
 DOCUMENTS: dict[tuple[str, str], str] = {}

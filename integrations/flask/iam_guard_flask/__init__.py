@@ -26,21 +26,31 @@ from flask import Flask, Response, current_app, g, request
 from flask.views import MethodView
 from werkzeug.routing import Rule
 
-from iam_guard import Guard, GuardWsgiMiddleware, IamGuardError, RouteMap, current_principal, public
-from iam_guard.errors import ConfigurationError
-from iam_guard.web.call_context import current_call, recording_refusal
-from iam_guard.web.endpoints import (
+from iam_guard import (
     Endpoint,
+    Guard,
+    GuardWsgiMiddleware,
+    IamGuardError,
+    RouteMap,
+    current_call,
+    current_principal,
+    public,
+)
+from iam_guard.adapters import (
+    MappedRoute,
+    RefusalFormat,
     check_handler_parameters,
     check_services,
     endpoint_row,
     guards_of,
     name_of,
+    parameters_changed,
+    problem,
+    recording_refusal,
     route_address,
     unguarded_message,
 )
-from iam_guard.web.refusal import RefusalFormat, problem
-from iam_guard.web.route_maps.mapped_route import MappedRoute, parameters_changed
+from iam_guard.errors import ConfigurationError
 
 __all__ = ["IamGuard", "inventory"]
 

@@ -15,7 +15,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from iam_guard_grpc import GuardInterceptor, streaming
 
 from iam_guard import Guard, Service, current_principal, open_guard, public
-from iam_guard.authn.api_key import format_api_key
+from iam_guard.authn import format_api_key
 
 docs = Service("docs")
 SERVICE = "acme.docs.v1.Documents"

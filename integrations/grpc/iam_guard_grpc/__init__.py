@@ -24,9 +24,8 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import grpc
 
-from iam_guard import RouteMap
-from iam_guard.web.call_context import serving
-from iam_guard.web.endpoints import Endpoint
+from iam_guard import Endpoint, RouteMap
+from iam_guard.adapters import serving
 from iam_guard_grpc.guarded_method import GuardedMethod
 from iam_guard_grpc.guarded_rpc import GuardedRpc
 from iam_guard_grpc.method_guards import CheckedServer, MethodGuards

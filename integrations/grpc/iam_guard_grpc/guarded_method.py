@@ -9,10 +9,7 @@ from typing import Any, Final
 import anyio.to_thread
 import grpc
 
-from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.endpoints import own_mark
-from iam_guard.web.requirement import PUBLIC, Requirement
-from iam_guard.web.route_maps.mapped_route import MappedRoute
+from iam_guard.adapters import PUBLIC, CurrentCall, MappedRoute, Requirement, own_mark
 
 POST: Final = "POST"
 """The HTTP method of every call."""

@@ -15,7 +15,19 @@ from urllib.parse import unquote
 
 import grpc
 
-from iam_guard.authn.presented_credentials import SigV4Credential
+from iam_guard import Principal
+from iam_guard.adapters import (
+    Bridge,
+    CallerLookup,
+    CurrentCall,
+    GuardedRequest,
+    SigV4Credential,
+    challenge_anonymous,
+    check_answer,
+    detail_of,
+    principal_lookup,
+    reading_credential,
+)
 from iam_guard.errors import (
     ConfigurationError,
     EntityAlreadyExists,
@@ -24,12 +36,6 @@ from iam_guard.errors import (
     ServerBusy,
     UndecidedEndpoint,
 )
-from iam_guard.model.principal import Principal
-from iam_guard.web.call_context import CurrentCall
-from iam_guard.web.guarded_request import Bridge, GuardedRequest
-from iam_guard.web.refusal import challenge_anonymous, detail_of
-from iam_guard.web.request_credentials import CallerLookup, principal_lookup, reading_credential
-from iam_guard.web.response_guard import check_answer
 from iam_guard_grpc.guarded_method import POST, GuardedMethod, parameters_of
 
 _log = logging.getLogger("iam_guard.web")

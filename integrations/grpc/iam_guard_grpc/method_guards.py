@@ -8,12 +8,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Final
 
-from iam_guard import Guard, RouteMap, Service
+from iam_guard import Endpoint, Guard, RouteMap, Service
+from iam_guard.adapters import PUBLIC, Bridge, MappedRoute, Requirement, check_services, endpoint_row, unguarded_message
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.endpoints import Endpoint, check_services, endpoint_row, unguarded_message
-from iam_guard.web.guarded_request import Bridge
-from iam_guard.web.requirement import PUBLIC, Requirement
-from iam_guard.web.route_maps.mapped_route import MappedRoute
 from iam_guard_grpc.guarded_method import KINDS, POST, GuardedMethod, behavior_of, check_fields
 
 _MAX_METHODS: Final = 1024

@@ -44,11 +44,10 @@ from iam_guard import (
     inventory,
     public,
     requires,
+    unguarded,
 )
+from iam_guard.adapters import handlers_of, unguarded_message
 from iam_guard.errors import ConfigurationError
-from iam_guard.web.asgi.litestar_routes import handlers_of
-from iam_guard.web.asgi.routes import unguarded
-from iam_guard.web.endpoints import unguarded_message
 
 __all__ = ["Caller", "GuardPlugin", "caller", "guarded", "public_access"]
 

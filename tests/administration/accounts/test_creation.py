@@ -37,6 +37,7 @@ from tests.administration.accounts.account_parts import (
     recorded,
     trust,
 )
+from tests.tables import table
 
 CALL = Call("1")
 READABLE = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "docs:Get*", "Resource": "*"}]}
@@ -137,6 +138,16 @@ def test_account_is_renamed(guard: Guard, trail: Path) -> None:
     *_, renamed, _ = recorded(trail)
     assert renamed["eventName"] == "RenameAccount"
     assert renamed["requestParameters"] == {"accountId": ID, "name": "Umbrella", "formerName": "ACME"}
+
+
+@table("name, stored", [("Bäckerei Öztürk", None), ("קפה", None), ("株式会社 例", None), ("Cafe\u0301", "Caf\u00e9")])
+def test_name_may_have_any_letters(name: str, stored: str | None, guard: Guard, trail: Path) -> None:
+    """They are stored composed, so that equal names are equal."""
+    account = guard.accounts.create(name)
+    assert guard.accounts.get(account.id).name == account.name == (stored or name)
+    assert recorded(trail)[-1]["requestParameters"]["name"] == account.name
+    with pytest.raises(EntityAlreadyExists):
+        guard.accounts.create(account.name.upper())
 
 
 def test_unknown_account_is_not_found(guard: Guard) -> None:

@@ -9,7 +9,7 @@ import pytest
 from iam_guard import Guard
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from tests.administration.sharing.sharing_parts import declared, reset
 
 

@@ -22,7 +22,7 @@ from iam_guard.errors import (
 )
 from iam_guard.factory import guard_with_store, share_analysis
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.administration.sharing.sharing_parts import (

@@ -17,7 +17,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.reference import ServiceReference
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.store.protocol import SourceStore
 from iam_guard.web.service import Service
 from tests.tables import table

@@ -20,7 +20,7 @@ from iam_guard.analysis.access.who_can import who_can
 from iam_guard.cli import main
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from iam_guard.web.service import Service
 from tests.authn.saml.identity_provider import IdentityProvider
 

@@ -26,7 +26,7 @@ from iam_guard.policy.parser import parse
 from iam_guard.policy.quota import MANAGED
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink
 from tests.policy.findings import check

@@ -13,7 +13,7 @@ from iam_guard.analysis.activity.unused_access import UnusedAccess
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.decision import PolicyRef, PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.protocol import StoredPolicy
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text

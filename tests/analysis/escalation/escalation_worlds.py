@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from iam_guard.analysis.escalation.escalation_search import escalation_paths
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

@@ -20,7 +20,7 @@ from iam_guard.errors import InvalidInput
 from iam_guard.evaluation.matching.pattern import compile_glob
 from iam_guard.model.reference import ActionEntry, ActionTarget, ResourceType, ServiceReference
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import control_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

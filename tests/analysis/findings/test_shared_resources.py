@@ -18,7 +18,7 @@ from iam_guard.analysis.findings.shared_resources import (
 )
 from iam_guard.model.decision import PolicyType
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.schema import identities
 from iam_guard.store.seed import apply_seed, load_seed

@@ -24,7 +24,7 @@ from iam_guard.model.reference import ActionEntry, ServiceReference
 from iam_guard.model.request import AccessRequest
 from iam_guard.settings import Settings
 from iam_guard.store.credentials.last_used_rows import KeyUse, ServiceUse, Use
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import access_keys, identities, login_profiles, policies, policy_versions
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

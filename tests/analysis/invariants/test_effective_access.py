@@ -15,7 +15,7 @@ from iam_guard.analysis.invariants.effective_access import effective_access
 from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_access
 from iam_guard.errors import NoSuchEntity
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from tests.tables import table
 
 PASS, FAIL, UNKNOWN = CheckVerdict

@@ -14,7 +14,7 @@ from iam_guard.analysis.invariants.store_access import StoreAccess, read_store_a
 from iam_guard.analysis.invariants.store_comparison import NewAccess, StoreComparison
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_store
+from iam_guard.store.opening import open_store
 from tests.analysis.checks.small_policies import ACCOUNT, OTHER, OUTSIDERS, Doc
 from tests.analysis.invariants.small_stores import ADMIN, ALL_ACTIONS, ALL_RESOURCES, KEY, OWNED, SHARED, SmallStore
 from tests.tables import table

@@ -28,7 +28,7 @@ from iam_guard.model.principal import Credential, Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import inline_policies
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import copy_to_memory

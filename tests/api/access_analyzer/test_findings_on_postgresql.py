@@ -10,7 +10,7 @@ from typing import Any
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.access_analyzer.analyzer_parts import create, document_arn, listed, share
 from tests.api.conftest import ACCOUNT, ADMIN_KEY, OTHER_ACCOUNT, SEED, Running

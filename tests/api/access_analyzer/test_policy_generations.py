@@ -16,7 +16,7 @@ from iam_guard.api.protocol.app import aws_api
 from iam_guard.audit.verify.signing_keys import create_signing_key_file
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.quotas import QUOTAS
 from iam_guard.store.schema import jobs
 from iam_guard.store.seed import apply_seed, load_seed_text

@@ -21,7 +21,7 @@ from iam_guard.authn.api_key import format_api_key
 from iam_guard.filters.mapped_resources import MappedResources
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.audit.list_sink import ListSink
 from tests.serving import serving

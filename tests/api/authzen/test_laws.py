@@ -18,7 +18,7 @@ from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.policies.stored_principals import ANY_SESSION
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.authzen.conftest import ACME, GLOBEX, declare, document, policy, subject

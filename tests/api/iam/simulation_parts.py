@@ -11,7 +11,7 @@ from iam_guard.api.iam.table.policy_rows import ROWS
 from iam_guard.api.operation import OperationRequest, Service, run
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.api.conftest import ACCOUNT, SEED

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from iam_guard import Guard, GuardMiddleware, RouteMap, Service, aws_api, current_principal, open_guard
 from iam_guard.audit.consumer.reader import read_records
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.web.asgi.routes import inventory, unguarded
 from tests.conftest import ADA, RITA, SEED

@@ -16,12 +16,12 @@ from iam_guard import Guard, Service
 from iam_guard.api.protocol.app import aws_api
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.person import Person, find_person
-from iam_guard.console.sign_in_pages import beside_api
+from iam_guard.console.sign_in_app import beside_api
 from iam_guard.factory import guard_with_store
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.api.signin.tool import Tool

@@ -21,7 +21,7 @@ from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.guard.guard import Guard
 from iam_guard.settings import Settings
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.snapshot import Snapshot
 from tests.api.clock import CLOCK

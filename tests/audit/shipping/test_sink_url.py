@@ -157,32 +157,6 @@ def test_sinks_with_duplicate_name_raise() -> None:
         open_sinks([SinkUrl.parse("-"), SinkUrl.parse("-#form=ocsf")])
 
 
-@pytest.mark.parametrize(
-    ("text", "driver", "extra"),
-    [
-        ("https://hooks.example.com/in", "httpcore2", "webhook"),
-        ("otlp+https://collector", "opentelemetry.exporter", "otlp"),
-        ("nats://127.0.0.1", "nats", "nats"),
-    ],
-)
-def test_missing_driver_names_its_extra(text: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError(f"No module named {driver!r}", name=driver)
-
-    monkeypatch.setattr("iam_guard.audit.shipping.destinations.import_module", missing)
-    with pytest.raises(ConfigurationError, match=f"requires the extra `{extra}` of iam_guard"):
-        open_sinks([SinkUrl.parse(text)], webhook_secrets=(WHSEC,))
-
-
-def test_missing_module_of_ours_is_not_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ModuleNotFoundError("No module named 'other'", name="other")
-
-    monkeypatch.setattr("iam_guard.audit.shipping.destinations.import_module", missing)
-    with pytest.raises(ModuleNotFoundError):
-        open_sinks([SinkUrl.parse("-")])
-
-
 # --- settings --------------------------------------------------------------------------------------------------------
 
 

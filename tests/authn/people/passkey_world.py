@@ -22,7 +22,7 @@ from iam_guard.model.result import NoChangeRecorder
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Row
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import passkeys
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import PRESENT, VERIFIED, Key, encode

@@ -18,7 +18,7 @@ from iam_guard.factory import guard_with_store
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call, Resource
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.signed_in import give_password, issue_session

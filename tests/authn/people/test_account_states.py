@@ -20,7 +20,7 @@ from iam_guard.authn.people.sign_in import Typed
 from iam_guard.errors import AccessDenied, AccountNotActive
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import browser_sessions, federated_sessions, login_profiles, tool_sessions
 from tests.authn.people.federated_parts import FederatedWorld, users
 from tests.authn.people.role_parts import ACME, CALL, SUPPORT, UMBRELLA, policy

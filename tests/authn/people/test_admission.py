@@ -38,7 +38,7 @@ from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import accounts, browser_sessions, identities, passkeys, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.authn.people.authenticator import Key

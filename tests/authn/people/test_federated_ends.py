@@ -15,7 +15,7 @@ from iam_guard.model.credential import BrowserSession, Session
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import fold
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import access_keys, accounts, federated_sessions, identities, inline_policies, used_tokens
 from iam_guard.store.sql_store import SqlStore
 from tests.authn.people.federated_parts import KEY, ROOT_KEY, FederatedWorld

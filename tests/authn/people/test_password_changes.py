@@ -25,7 +25,7 @@ from iam_guard.errors import AccessDenied, ConcurrentModification, IamGuardError
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import login_profiles, password_policies, sign_in_failures
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore

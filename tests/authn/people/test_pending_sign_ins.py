@@ -16,7 +16,7 @@ from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import InvalidIdentityToken, ServerBusy, StoreUnavailable
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import pending_sign_ins
 from tests.authn.people.sign_on_world import ACME, SAML, add_identity_providers
 

@@ -23,7 +23,7 @@ from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import fold
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import accounts, identities, inline_policies, login_profiles
 from tests.authn.people.role_parts import (
     ACME,

@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from iam_guard.api.protocol.app import aws_api
-from iam_guard.console.sign_in_pages import beside_api
+from iam_guard.console.sign_in_app import beside_api
 from iam_guard.store.schema import access_keys, identities, inline_policies
 from iam_guard.store.sql_store import access_key_context
 from tests.console.browser.test_flows import document

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iam_guard.store.identifiers import derived_id
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.schema import accounts
 from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.laws.fast_path.application import SeenLines, set_loaded

@@ -20,7 +20,7 @@ from iam_guard.settings import Settings
 from iam_guard.store.cache.change_feed import EVERYTHING
 from iam_guard.store.cache.invalidation import MAX_NAMES
 from iam_guard.store.database.engine import reading, writing
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import accounts, changes, deleted_accounts, identities, organizations, resources
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
@@ -33,7 +33,7 @@ DELETER = """
 import sys
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import load_settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 guard = guard_with_store(open_database(sys.argv[1], load_settings()), load_settings())
 def progress(rows):
     print(rows, flush=True)

@@ -10,7 +10,7 @@ from iam_guard import Principal
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.accounts.personal_tables import PERSONAL_TABLES
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import browser_sessions, identities
 from tests.administration.personal_world import (
     ACME,

@@ -19,7 +19,7 @@ from iam_guard.store.accounts.pseudonym_salts import (
     is_writable,
 )
 from iam_guard.store.cache.cached_store import CachedStore
-from iam_guard.store.open_store import open_database, open_store
+from iam_guard.store.opening import open_database, open_store
 from iam_guard.store.schema import accounts, deleted_accounts, pseudonym_salts
 
 ACME, UMBRELLA = "111122223333", "444455556666"

@@ -18,7 +18,7 @@ from iam_guard.store.cache import change_feed
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.cache.change_feed import ChangesSince, State
 from iam_guard.store.database.engine import writing
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.schema import access_keys, accounts, api_keys, changes, identities, meta
 from iam_guard.store.sql_store import SqlStore, access_key_context
 from tests.audit.pipelines import eventually

@@ -19,7 +19,7 @@ from iam_guard.model.principal import Credential, Principal
 from iam_guard.store.credentials import last_used, last_used_rows
 from iam_guard.store.credentials.last_used import SPAN, LastUsedTracker
 from iam_guard.store.credentials.last_used_rows import Use
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.protocol import SourceStore
 from iam_guard.store.schema import access_key_uses, access_keys, identities, service_uses
 from iam_guard.store.seed import apply_seed, load_seed_text
@@ -426,7 +426,7 @@ import os, sys, time, warnings
 from iam_guard.model.principal import Credential
 from iam_guard.settings import load_settings
 from iam_guard.store.credentials import last_used as uses
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 
 store = open_database(sys.argv[1], load_settings())
 tracker = uses.LastUsedTracker(store, region="us-east-1", clock=lambda: 1_800_000_000.0)

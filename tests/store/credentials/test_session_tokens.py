@@ -30,7 +30,7 @@ from iam_guard.store.credentials.session_tokens import (
     read_session,
     write_session,
 )
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.sealing import Sealer, new_key
 from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore

@@ -14,7 +14,7 @@ from iam_guard.errors import ConfigurationError, StoreUnavailable
 from iam_guard.settings import Settings
 from iam_guard.store.cache.change_feed import record_change
 from iam_guard.store.database.engine import lock_epoch, make_engine, reading, writing
-from iam_guard.store.open_store import create_store, open_database
+from iam_guard.store.opening import create_store, open_database
 from iam_guard.store.schema import meta
 from iam_guard.store.sql_store import SqlStore
 from tests.tables import table

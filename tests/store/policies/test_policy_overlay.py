@@ -10,7 +10,7 @@ import pytest
 from iam_guard.errors import SeedError, StoreIsReadOnly
 from iam_guard.model.principal import Principal
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store, open_candidate_store, open_database
+from iam_guard.store.opening import create_store, open_candidate_store, open_database
 from iam_guard.store.policies.policy_overlay import OverlaidStore
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed.change_files import is_change_file, load_changes, open_overlay

@@ -10,7 +10,7 @@ import pytest
 from iam_guard.settings import Settings
 from iam_guard.store.database.engine import make_engine, reading, writing
 from iam_guard.store.migrations import upgrade
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.policies.resource_policies import ResourcePolicies
 from iam_guard.store.policies.resource_statements import index_policies, named_statements, statement_rows
 from iam_guard.store.schema import resource_statements, resources

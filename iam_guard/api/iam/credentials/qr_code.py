@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 from urllib.parse import quote, urlencode
 
-import segno
+from iam_guard.extras import requires_extra
+
+with requires_extra("console", "a QR code"):
+    import segno
+
 
 ISSUER = "IAM Guard"
 _PIXELS = 4

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from webauthn import verify_authentication_response, verify_registration_response
-from webauthn.helpers import bytes_to_base64url, parse_registration_credential_json
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import CredentialDeviceType
-
 from iam_guard.authn.people.second_factors.passkey_challenges import ALGORITHMS
+from iam_guard.extras import requires_extra
+
+with requires_extra("console", "a passkey"):
+    from webauthn import verify_authentication_response, verify_registration_response
+    from webauthn.helpers import bytes_to_base64url, parse_registration_credential_json
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+    from webauthn.helpers.structs import CredentialDeviceType
 
 
 class EnrolledKey(NamedTuple):

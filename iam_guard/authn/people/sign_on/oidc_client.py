@@ -22,13 +22,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
-from authlib.oauth2 import OAuth2Client, OAuth2Error
 from cachetools import LRUCache
 
 from iam_guard.authn.constant_time import same
 from iam_guard.authn.people.sign_on.sign_on_providers import SignOnProvider, redirect_uri
-from iam_guard.authn.tokens.https_fetch import Fetcher
-from iam_guard.authn.tokens.issuer_keys import DISCOVERY, MAX_ISSUERS, Intervals
 from iam_guard.authn.tokens.oidc_token import MAX_LENGTH, read_members
 from iam_guard.errors import (
     IamGuardError,
@@ -36,7 +33,14 @@ from iam_guard.errors import (
     InvalidIdentityToken,
     OwnRedirectRequired,
 )
+from iam_guard.extras import requires_extra
 from iam_guard.forking import fork_safe_lock
+
+with requires_extra("sign-on", "sign-on by OIDC"):
+    from authlib.oauth2 import OAuth2Client, OAuth2Error
+
+    from iam_guard.authn.tokens.https_fetch import Fetcher
+    from iam_guard.authn.tokens.issuer_keys import DISCOVERY, MAX_ISSUERS, Intervals
 
 MAX_ENDPOINT: Final = 2000
 MAX_LOGOUT_URL: Final = 6000

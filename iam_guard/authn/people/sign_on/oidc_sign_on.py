@@ -161,12 +161,9 @@ class OidcSignOn:
         settings = self._settings
         if not settings.site_url:
             raise ConfigurationError("sign-on by OIDC requires the setting `site_url`", place="site_url")
-        try:
-            clients = import_module("iam_guard.authn.people.sign_on.oidc_client")
-            fetch = import_module("iam_guard.authn.tokens.https_fetch")
-            keys = import_module("iam_guard.authn.tokens.issuer_keys")
-        except ModuleNotFoundError:
-            raise ConfigurationError("sign-on by OIDC requires the extra `sign-on` of iam_guard") from None
+        clients = import_module("iam_guard.authn.people.sign_on.oidc_client")
+        fetch = import_module("iam_guard.authn.tokens.https_fetch")
+        keys = import_module("iam_guard.authn.tokens.issuer_keys")
         addresses = issuer_addresses(settings)
         fetcher = fetch.Fetcher(addresses, ca_file=settings.oidc_ca_file, timeout=settings.oidc_timeout)
         intervals = keys.Intervals(settings.oidc_refresh, settings.oidc_cooldown, settings.oidc_max_staleness)

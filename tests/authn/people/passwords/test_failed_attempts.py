@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.person import Person
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.sql_store import SqlStore
 from tests.tables import table
 

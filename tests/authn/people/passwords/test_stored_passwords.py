@@ -15,7 +15,7 @@ from iam_guard.authn.people.person import Person
 from iam_guard.authn.people.second_factors.factors import has_second_factor
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import accounts, former_passwords, identities, login_profiles, mfa_devices, passkeys
 from iam_guard.store.schema import password_policies as policies
 from iam_guard.store.sql_store import SqlStore

@@ -11,7 +11,7 @@ from iam_guard.authn.people.person import Person, find_person
 from iam_guard.authn.people.second_factors import recovery_codes
 from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.schema import recovery_codes as rows
 from iam_guard.store.seed import apply_seed, load_seed_text
 

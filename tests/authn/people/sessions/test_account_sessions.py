@@ -16,7 +16,7 @@ from iam_guard.authn.people.person import Person, find_person, root_of
 from iam_guard.errors import NoSuchEntity
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store, open_store
+from iam_guard.store.opening import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
 from tests.signed_in import give_password, issue_session

@@ -23,7 +23,7 @@ from iam_guard.errors import (
 )
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import create_store
+from iam_guard.store.opening import create_store
 from iam_guard.store.people.sign_on_settings import MAX_PROVIDERS
 from iam_guard.store.schema import oidc_providers, sign_on_providers
 from tests.authn.people.sign_on_world import (

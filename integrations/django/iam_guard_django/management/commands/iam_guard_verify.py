@@ -10,7 +10,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from django.utils.module_loading import import_string
 
 from iam_guard import IamGuardError
-from iam_guard.filters.resource_type import ResourceMapping
+from iam_guard.adapters import ResourceMapping
 from iam_guard_django.verification import declared_types, verify
 
 

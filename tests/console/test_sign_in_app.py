@@ -56,6 +56,17 @@ def test_root_signs_in_by_e_mail(site: Site) -> None:
     assert site.browser.get("/documents/7").text == f"arn:aws:iam::{ACCOUNT}:root false"
 
 
+def test_link_to_the_form_of_root_users_is_shown_where_it_is_wanted(tmp_path: Path) -> None:
+    """Their form is there in any case."""
+    for links in ("", "root"):
+        (tmp_path / f"{links}.d").mkdir()
+        site = Site(tmp_path / f"{links}.d", sign_in_links=links)
+        page = site.browser.get("/signin/").text
+        assert ("?type=root" in page, "<ul" in page) == (bool(links), bool(links))
+        assert 'name="email"' in site.browser.get("/signin/?type=root").text
+        site.guard.close()
+
+
 def test_browser_goes_on_to_where_it_wanted(site: Site) -> None:
     navigation = {"sec-fetch-mode": "navigate", "accept": "text/html"}
     answer = site.browser.get("/documents/7?a=b", headers=navigation)

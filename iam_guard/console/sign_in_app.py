@@ -43,6 +43,8 @@ from iam_guard.web.browser.sign_in_redirect import EXPIRED
 from iam_guard.web.service import public
 
 SIGN_IN: Final = "/signin"
+_NAMED: Final = ("account", "username")
+"""What a link to the form may fill in."""
 _STYLE: Final = "style.css"
 _SCRIPT: Final = "passkeys.js"
 
@@ -137,8 +139,9 @@ class SignInPages:
         """Show the form for a name and a password."""
         if visit.session is not None and visit.session.task == "role":
             return redirect(visit.url(LEAVE_ROLE))
-        remembered = {} if visit.form or ("email" in visit.remembered) is not visit.is_root else visit.remembered
-        filled = {**remembered, "remember": "on"} if remembered else visit.form
+        named = visit.form or {name: value for name, value in visit.request.query_params.items() if name in _NAMED}
+        remembered = {} if named or ("email" in visit.remembered) is not visit.is_root else visit.remembered
+        filled = {**remembered, "remember": "on"} if remembered else named
         typed = {name: filled.get(name, "") for name in ("email", "account", "username", "remember")}
         title = "as_root" if visit.is_root else "as_user"
         is_over = not problem and visit.request.query_params.get("reason") == EXPIRED
@@ -149,6 +152,7 @@ class SignInPages:
             problem,
             note="session_over" if is_over else "",
             root=visit.is_root,
+            links_to_root=self._pages.guard.settings.sign_in_links == "root",
             typed=typed,
             can_send=self._can_send,
             passkeys=self._pages.relying_party(visit),

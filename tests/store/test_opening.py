@@ -16,7 +16,7 @@ from iam_guard.settings import Settings
 from iam_guard.store import migrations
 from iam_guard.store.cache.cached_store import CachedStore
 from iam_guard.store.location import is_seed_file
-from iam_guard.store.open_store import accept_sealing_keys, check_store, create_store, open_database, open_store
+from iam_guard.store.opening import accept_sealing_keys, check_store, create_store, open_database, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.seed.seed_follower import FollowedSeedStore
 from iam_guard.store.sql_store import SqlStore
@@ -189,7 +189,7 @@ def test_partition_of_settings_is_in_arns(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from iam_guard.settings import Settings
-from iam_guard.store.open_store import open_database
+from iam_guard.store.opening import open_database
 from iam_guard.store.seed import apply_seed, load_seed_text
 store = open_database(sys.argv[1], Settings())
 print(apply_seed(store, load_seed_text(sys.argv[2])).epoch)
