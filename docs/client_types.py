@@ -27,7 +27,7 @@ from iam_guard.model.own_services import SERVICES
 
 SERVED = {service.model: service.prefix for service in SERVICES if service.operations and service.model}
 """Name of a served service in boto3 -> the prefix of its actions."""
-CLASSES = {"iam": "Iam", "sts": "Sts", "accessanalyzer": "AccessAnalyzer", "signin": "Signin"}
+CLASSES = {"iam": "Iam", "sts": "Sts", "accessanalyzer": "AccessAnalyzer", "signin": "Signin", "iam-guard": "IamGuard"}
 _FUNCTIONS: Sequence[tuple[Callable[..., Any], str]] = (
     (client.client, ""),
     (client.current_client, ""),
@@ -58,8 +58,12 @@ def client_types(path: str, make: Callable[[], Iterator[str]]) -> str:
 def client_pages() -> dict[str, Callable[[], str]]:
     """Return what writes each module, by its path from the folder of the pages."""
     modules: dict[str, Callable[[], Iterator[str]]] = {"__init__.pyi": _functions}
-    modules |= {f"{name}.pyi": partial(_service, name) for name in SERVED}
+    modules |= {f"{_module(name)}.pyi": partial(_service, name) for name in SERVED}
     return {f"../iam_guard/clients/{path}": partial(client_types, path, make) for path, make in modules.items()}
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
 
 
 # --- what all services have --------------------------------------------------------------------------------------
@@ -72,7 +76,7 @@ def _functions() -> Iterator[str]:
     yield "from iam_guard.errors import IamGuardError\nfrom iam_guard.guard.guard import Guard"
     yield "from iam_guard.model.principal import Principal"
     for name in SERVED:
-        yield f"from iam_guard.clients.{name} import {CLASSES[name]}Client, Async{CLASSES[name]}Client"
+        yield f"from iam_guard.clients.{_module(name)} import {CLASSES[name]}Client, Async{CLASSES[name]}Client"
     yield _COMMON
     for function, kind in _FUNCTIONS:
         for name, prefix in SERVED.items():

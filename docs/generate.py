@@ -132,10 +132,10 @@ def keys_page() -> str:
     return page(
         "iam_guard/evaluation/matching/condition_keys.py",
         "Context keys",
-        "The condition keys that AWS defines. Names are case-insensitive. Add a name to a key that ends in `/`: "
-        "`aws:PrincipalTag/team`. `<provider>` is the host of an identity provider. Your application can declare its "
-        "own keys.\n\nThe guard sets all values, so callers can't choose them. The exceptions are `aws:referer` and "
-        "`aws:UserAgent`: they repeat a header, so don't use them to grant access.",
+        "The condition keys that AWS and iam_guard define. Names are case-insensitive. Add a name to a key that ends "
+        "in `/`: `aws:PrincipalTag/team`. `<provider>` is the host of an identity provider. Your application can "
+        "declare its own keys.\n\nThe guard sets all values, so callers can't choose them. The exceptions are "
+        "`aws:referer` and `aws:UserAgent`: they repeat a header, so don't use them to grant access.",
         "\n".join(sections),
     )
 
@@ -149,6 +149,7 @@ KEY_SECTIONS = {
     "sts": "STS",
     "iam": "IAM",
     "sign-in": "Sign-In",
+    "iam_guard": "iam_guard",
     "identity provider": "Identity provider",
 }
 """The `supplier` of a key -> the title of its section."""

@@ -2,8 +2,8 @@
 
 For IAM and Access Analyzer each row of the table returns its permissions (`operations`); only facts that no row has are
 here: the names of resource types, and actions that are mere permissions. STS and Sign-In have few operations, whose
-targets depend on tokens and signatures: they are listed here, and a test compares their names with the table. The file
-format is in `iam_guard.analysis.reference.json_form`.
+targets depend on tokens and signatures, and those of `iam-guard` on what is stored: they are listed here, and a test
+compares their names with the table. The file format is in `iam_guard.analysis.reference.json_form`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
-from botocore.loaders import Loader
 from operations import ask
 
 from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.operations import IAM
-from iam_guard.api.protocol.service_model import load_api
+from iam_guard.api.protocol.service_model import load_api, own_loader
 from iam_guard.evaluation.matching.condition_keys import KEYS, row_of
 from iam_guard.model.reference import (
     AccessLevel,
@@ -68,6 +67,7 @@ _BESIDE = {
 
 _MORE_KEYS: Mapping[str, tuple[str, ...]] = {
     "CreateDelegationRequest": ("iam:TemplateArn",),
+    "CreateLoginProfile": ("iam-guard:InvitationLink",),
     "EnableMFADevice": (
         *("iam:FIDO-certification", "iam:FIDO-FIPS-140-2-certification", "iam:FIDO-FIPS-140-3-certification"),
         "iam:RegisterSecurityKey",
@@ -310,11 +310,81 @@ def sign_in_reference() -> ServiceReference:
     return _reference("signin", "AWS Signin", actions, _SIGN_IN_TYPES)
 
 
+# --- iam-guard ---------------------------------------------------------------------------------------------------
+
+_MANAGES = "Permissions management"
+_KEY_OWNER = (ActionTarget("role"), ActionTarget("user"))
+_PROVIDER = (ActionTarget("oidc-provider"), ActionTarget("saml-provider"))
+_RESOURCE = (ActionTarget("resource", required=True),)
+_ACCOUNT = (ActionTarget("account", required=True),)
+_DECISION_POINT = (ActionTarget("authzen", required=True),)
+_TRUST = "iam:UpdateAssumeRolePolicy"
+_PROVIDER_CHANGES = ("iam:AddClientIDToOpenIDConnectProvider", "iam:UpdateSAMLProvider")
+IAM_GUARD_ACTIONS = (
+    ("AddSignOnProvider", "Write", _PROVIDER, (), _PROVIDER_CHANGES),
+    ("CloseAccount", "Write", _ACCOUNT, (), ("account:CloseAccount",)),
+    ("CreateApiKey", "Write", _KEY_OWNER, (), ("iam:CreateAccessKey", _TRUST)),
+    ("DeleteApiKey", "Write", _KEY_OWNER, (), ("iam:DeleteAccessKey", _TRUST)),
+    ("DeleteResourcePolicy", _MANAGES, _RESOURCE, (), ()),
+    ("EvaluateAccess", "Read", _DECISION_POINT, (), ()),
+    ("GetAccount", "Read", _ACCOUNT, (), ()),
+    ("GetResourcePolicy", "Read", _RESOURCE, (), ()),
+    ("ListApiKeys", "List", _KEY_OWNER, (), ()),
+    ("ListResourcePolicies", "List", (), (), ()),
+    ("ListShares", "List", _RESOURCE, (), ()),
+    ("ListSignOnProviders", "List", (), (), ()),
+    ("PutResourcePolicy", _MANAGES, _RESOURCE, (), ()),
+    ("RemoveSignOnProvider", "Write", _PROVIDER, (), _PROVIDER_CHANGES),
+    ("RenameAccount", "Write", _ACCOUNT, (), ()),
+    ("RotateApiKey", "Write", _KEY_OWNER, (), ("iam:CreateAccessKey", _TRUST)),
+    ("SearchActions", "Read", _DECISION_POINT, (), ()),
+    ("SearchResources", "Read", _DECISION_POINT, (), ()),
+    ("SearchSubjects", "Read", _DECISION_POINT, (), ()),
+    ("ShareResource", _MANAGES, _RESOURCE, ("iam-guard:Grantee",), ()),
+    ("UnshareResource", _MANAGES, _RESOURCE, ("iam-guard:Grantee",), ()),
+    ("UpdateApiKey", "Write", _KEY_OWNER, (), ("iam:UpdateAccessKey", _TRUST)),
+)
+"""Name, access level, resource types, condition keys, further actions; without what an action of AWS decides."""
+_AUTHZEN_SUMMARIES = {
+    "EvaluateAccess": "Permission to ask whether principals of an account may do actions",
+    "SearchActions": "Permission to list the actions that a principal may do on a resource",
+    "SearchResources": "Permission to list the resources that a principal may do an action on",
+    "SearchSubjects": "Permission to list the principals that may do an action on a resource",
+}
+"""AuthZEN has no table of operations."""
+_IAM_GUARD_TYPES = (
+    ResourceType("account", ("arn:${Partition}:iam-guard::${Account}:account",)),
+    ResourceType("authzen", ("arn:${Partition}:iam-guard:${Region}:${Account}:authzen",)),
+    ResourceType("oidc-provider", ("arn:${Partition}:iam::${Account}:oidc-provider/${OidcProviderName}",)),
+    ResourceType("resource", ("arn:${Partition}:${Service}:${Region}:${Account}:${Resource}",), (_TAGS,)),
+    ResourceType("role", ("arn:${Partition}:iam::${Account}:role/${RoleNameWithPath}",), (_TAGS,)),
+    ResourceType("saml-provider", ("arn:${Partition}:iam::${Account}:saml-provider/${SamlProviderName}",)),
+    ResourceType("user", ("arn:${Partition}:iam::${Account}:user/${UserNameWithPath}",), (_TAGS,)),
+)
+
+
+def iam_guard_reference() -> ServiceReference:
+    """Return the reference of our own service, and of AuthZEN."""
+    actions = [
+        ActionEntry(
+            name,
+            _AUTHZEN_SUMMARIES.get(name) or _summary("iam-guard", name),
+            AccessLevel(level),
+            targets,
+            keys,
+            further,
+        )
+        for name, level, targets, keys, further in IAM_GUARD_ACTIONS
+    ]
+    return _reference("iam-guard", "iam_guard", actions, _IAM_GUARD_TYPES)
+
+
 OWN_REFERENCES: Mapping[str, Callable[[], ServiceReference]] = {
     "iam": iam_reference,
     "sts": sts_reference,
     "signin": sign_in_reference,
     "access-analyzer": access_analyzer_reference,
+    "iam-guard": iam_guard_reference,
 }
 """Prefix of each served service -> the function that returns its reference."""
 
@@ -346,8 +416,7 @@ def _key(name: str) -> ConditionKey:
 
 @cache
 def _documentation(service: str) -> Mapping[str, str]:
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    operations = loader.load_service_model(service, "service-2")["operations"]
+    operations = own_loader().load_service_model(service, "service-2")["operations"]
     return {name: each.get("documentation", "") for name, each in operations.items()}
 
 

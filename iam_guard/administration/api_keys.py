@@ -85,11 +85,23 @@ class ApiKeys:
         return key
 
     def list(
-        self, principal: str | None = None, *, after: str | None = None, limit: int = MAX_API_KEYS_LISTED
+        self,
+        principal: str | None = None,
+        *,
+        account: str | None = None,
+        after: str | None = None,
+        limit: int = MAX_API_KEYS_LISTED,
     ) -> list[ListedApiKey]:
-        """Return keys sorted by id, of one principal or of all; `after` is the last id of the previous page."""
+        """Return keys sorted by id: of one principal, of an account, or of all.
+
+        `after` is the last id of the previous page. Raises `NoSuchEntity`, `InvalidInput`.
+        """
         with self._store.read_transaction() as records:
-            where = {} if principal is None else {"identity_id": self._owner(records, principal)["id"]}
+            where: dict[str, Any] = {}
+            if principal is not None:
+                where = {"identity_id": self._owner(records, principal)["id"]}
+            elif account is not None:
+                where = {"identity_id": records.values_of(identities, "id", account=account)}
             start = None if after is None else (after,)
             rows = records.page(api_keys, order=("id",), after=start, limit=limit, **where)
             ids = {row["identity_id"] for row in rows}

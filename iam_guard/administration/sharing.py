@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, Final, Protocol
 
 from iam_guard.errors import ConfigurationError, InvalidInput, NoSuchEntity, did_you_mean
@@ -31,7 +32,6 @@ from iam_guard.policy.share_statements import (
     with_share,
     without_share,
 )
-from iam_guard.store.policies.resource_policies import ResourcePolicies
 
 MAX_SHARED_ACTIONS: Final = 100
 """Maximum number of actions of one call."""
@@ -51,6 +51,26 @@ class ShareAnalysis(Protocol):
         """Return whether it is proved that a policy allows no request for an action."""
 
 
+class EditablePolicies(Protocol):
+    """The policies of resources that are shared: `ResourcePolicies`, or what a call has of them."""
+
+    def current(self, arn: str) -> str | None:
+        """Return the policy of a resource as decisions read it."""
+
+    def edit(
+        self,
+        arn: str,
+        change: Callable[[str | None], str | None],
+        *,
+        action: str,
+        parameters: Mapping[str, Any],
+        account: str | None = None,
+        grantee: str | None = None,
+        only_removes: bool = False,
+    ) -> str | None:
+        """Replace the policy of a resource by what `change` returns for it, and return that."""
+
+
 class ResourceSharing:
     """Shares resources whose policies are in the store. Thread-safe.
 
@@ -59,7 +79,7 @@ class ResourceSharing:
 
     def __init__(
         self,
-        policies: ResourcePolicies,
+        policies: EditablePolicies,
         catalogues: Sequence[Catalogue] = (),
         resources: ResourceLoader | None = None,
         analysis: Callable[[], ShareAnalysis] | None = None,
@@ -71,6 +91,12 @@ class ResourceSharing:
         self._resources = resources
         self.analysis = analysis
         self._location = location
+
+    def of(self, policies: EditablePolicies) -> ResourceSharing:
+        """Return what shares resources by the same rules, with these policies."""
+        other = copy(self)
+        other._policies = policies
+        return other
 
     def share(
         self,
@@ -96,7 +122,7 @@ class ResourceSharing:
         policy that can't be parsed; `LimitExceeded` if the policy becomes too long; `NoSuchEntity` for an unknown
         account; `StoreIsReadOnly`; `RecordUnavailable` if the share was made but could not be audited.
         """
-        resource = self._stored(resource)
+        resource = self.require_stored(resource)
         grantee = _grantee(with_account, with_principal, public=public)
         if with_principal is not None and not _PRINCIPAL.fullmatch(with_principal):
             message = f"expected the ARN of a user, role or session, got {quoted(with_principal)}"
@@ -174,7 +200,7 @@ class ResourceSharing:
         Never less than the policy grants: its Denies are not subtracted. Raises `PolicyError` for a policy that can't
         be parsed, and `InvalidInput` for one that the application keeps.
         """
-        resource = self._stored(resource)
+        resource = self.require_stored(resource)
         text = self._policies.current(resource)
         return [] if text is None else shares_in(text, resource)
 
@@ -202,10 +228,15 @@ class ResourceSharing:
                 raise InvalidInput(f"expected a declared action, got {quoted(action)}{hint}", place="actions")
         return [declared.get(action.lower(), action) for action in listed]
 
-    def _stored(self, resource: str) -> str:
+    def described(self, arn: str) -> Resource:
+        """Return a resource as the application describes it, of a complete ARN."""
+        resource = Resource(arn)
+        return resource if self._resources is None else load_resource(self._resources, resource, self._location)
+
+    def require_stored(self, resource: str) -> str:
         """Return the complete ARN of a resource. Raises `InvalidInput` if the application keeps its policy."""
         arn = self._completed(resource)
-        if self._resources is None or load_resource(self._resources, Resource(arn), self._location).policy is None:
+        if self.described(arn).policy is None:
             return arn
         message = "expected a resource whose policy is in the store: the application keeps that of"
         raise InvalidInput(f"{message} {quoted(arn)}", place="resource")
@@ -219,6 +250,13 @@ class ResourceSharing:
         if self.analysis is None:
             raise ConfigurationError("a guard that shares resources is opened by `open_guard`", place="analysis")
         return self.analysis()
+
+
+def grantee_arguments(grantee: str) -> dict[str, Any]:
+    """Return the arguments of `share` and `unshare` for a grantee, as `Share` has it."""
+    if grantee == EVERYONE_GRANTEE:
+        return {"public": True}
+    return {"with_account" if is_account_id(grantee) else "with_principal": grantee}
 
 
 def _grantee(with_account: str | None, with_principal: str | None, *, public: bool) -> str:

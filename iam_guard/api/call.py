@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from iam_guard.administration.sharing import ResourceSharing
 from iam_guard.audit.writer.trail_writer import TrailConfig
 from iam_guard.authn.federation.saml_identity import VerifiedAssertion
 from iam_guard.authn.federation.web_identity import VerifiedToken
@@ -17,6 +18,7 @@ from iam_guard.authn.tokens.token_verifier import TokenVerifier
 from iam_guard.model.catalogue import Catalogue
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.model.request import Resource
+from iam_guard.settings import Settings
 from iam_guard.store.database.records import Records, Row
 from iam_guard.store.identifiers import PREFIXES, iam_arn, root_arn
 from iam_guard.store.protocol import RecordStore, SourceStore
@@ -58,6 +60,9 @@ class ApiServer:
     """What the application declares about its services."""
     trail: TrailConfig | None = field(default=None, repr=False)
     """The audit trail, if the server keeps one in a folder."""
+    settings: Settings = field(default=Settings(), repr=False)
+    sharing: ResourceSharing | None = field(default=None, repr=False)
+    """What shares resources, as `guard.sharing`."""
     with_digests: bool = False
     """Whether results have the digests of policy documents, for the audit record."""
 

@@ -150,6 +150,17 @@ def page_of_list(parameters: Input, items: Iterable[T], key: Callable[[T], Key])
     return _page(rest[: limit + 1], limit, key)
 
 
+def position_of(parameters: Input) -> str | None:
+    """Return the text after which a page starts, for what is listed by one; None for the first page."""
+    key = _parse_marker(parameters.get("Marker"), 1)
+    return None if key is None else key[0]
+
+
+def page_from(last: str | None) -> Output:
+    """Return the members of a page after which another one starts at `last`; None: it is the last page."""
+    return {"IsTruncated": False} if last is None else {"IsTruncated": True, "Marker": _format_marker([last])}
+
+
 def page_of_positions(parameters: Input, items: Sequence[Any]) -> Page:
     """Return a page of an immutable list, whose markers are list positions."""
     page = page_of_list(parameters, enumerate(items), lambda item: (f"{item[0]:08}",))

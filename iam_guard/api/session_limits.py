@@ -12,7 +12,7 @@ from iam_guard.model.principal import Issued, Principal, PrincipalType
 class SessionLimits(NamedTuple):
     """The operations that one kind of session can call.
 
-    STS: all except `denied`, or only `allowed`. IAM: always, with MFA, or never.
+    STS: all except `denied`, or only `allowed`. IAM and our own service: always, with MFA, or never.
     """
 
     iam: Literal["always", "with MFA", "never"]
@@ -21,7 +21,7 @@ class SessionLimits(NamedTuple):
 
     def refuses(self, service: str, name: str, issued: Issued | None) -> bool:
         """Return whether the session can't call an operation."""
-        if service == "iam":
+        if service in _OF_IAM:
             has_mfa = issued is not None and issued.mfa_at is not None
             return self.iam == "never" or (self.iam == "with MFA" and not has_mfa)
         return service == "sts" and (name in self.denied or (self.allowed is not None and name not in self.allowed))
@@ -47,6 +47,7 @@ LIMITS_BY_PRINCIPAL: Final[Mapping[PrincipalType, SessionLimits]] = {
 }
 """The limits by the session's principal. Sessions of users and root users are those of GetSessionToken, or of tools."""
 
+_OF_IAM: Final = ("iam", "iam-guard")
 _NOT_OF_APPLICATION: Final = ("sts", "signin")
 """Services that give credentials, and whose operations may need no permission (E-66, E-67)."""
 
@@ -82,7 +83,7 @@ def check_session_limits(caller: Principal, service: str, name: str) -> None:
         return
     limits = _limits_of(caller)
     if limits is None or limits.refuses(service, name, issued):
-        unless = " that were issued without MFA" if service == "iam" and limits and limits.iam == "with MFA" else ""
+        unless = " that were issued without MFA" if service in _OF_IAM and limits and limits.iam == "with MFA" else ""
         raise AccessDenied(f"Cannot call {name} with session credentials{unless}")
 
 

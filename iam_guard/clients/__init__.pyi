@@ -8,6 +8,7 @@ from iam_guard.clients.iam import IamClient, AsyncIamClient
 from iam_guard.clients.sts import StsClient, AsyncStsClient
 from iam_guard.clients.signin import SigninClient, AsyncSigninClient
 from iam_guard.clients.accessanalyzer import AccessAnalyzerClient, AsyncAccessAnalyzerClient
+from iam_guard.clients.iam_guard import IamGuardClient, AsyncIamGuardClient
 
 _Page = TypeVar("_Page", covariant=True)
 
@@ -90,6 +91,16 @@ def client(
     across_accounts: bool = False,
 ) -> AccessAnalyzerClient: ...
 @overload
+def client(
+    guard: Guard,
+    service: Literal["iam-guard"],
+    principal: Principal | None = None,
+    *,
+    account: str | None = None,
+    reason: str | None = None,
+    across_accounts: bool = False,
+) -> IamGuardClient: ...
+@overload
 def current_client(service: Literal["iam"]) -> IamClient: ...
 @overload
 def current_client(service: Literal["sts"]) -> StsClient: ...
@@ -97,6 +108,8 @@ def current_client(service: Literal["sts"]) -> StsClient: ...
 def current_client(service: Literal["signin"]) -> SigninClient: ...
 @overload
 def current_client(service: Literal["accessanalyzer", "access-analyzer"]) -> AccessAnalyzerClient: ...
+@overload
+def current_client(service: Literal["iam-guard"]) -> IamGuardClient: ...
 @overload
 def async_client(
     guard: Guard,
@@ -138,6 +151,16 @@ def async_client(
     across_accounts: bool = False,
 ) -> AsyncAccessAnalyzerClient: ...
 @overload
+def async_client(
+    guard: Guard,
+    service: Literal["iam-guard"],
+    principal: Principal | None = None,
+    *,
+    account: str | None = None,
+    reason: str | None = None,
+    across_accounts: bool = False,
+) -> AsyncIamGuardClient: ...
+@overload
 def current_async_client(service: Literal["iam"]) -> AsyncIamClient: ...
 @overload
 def current_async_client(service: Literal["sts"]) -> AsyncStsClient: ...
@@ -145,3 +168,5 @@ def current_async_client(service: Literal["sts"]) -> AsyncStsClient: ...
 def current_async_client(service: Literal["signin"]) -> AsyncSigninClient: ...
 @overload
 def current_async_client(service: Literal["accessanalyzer", "access-analyzer"]) -> AsyncAccessAnalyzerClient: ...
+@overload
+def current_async_client(service: Literal["iam-guard"]) -> AsyncIamGuardClient: ...

@@ -44,7 +44,7 @@ from iam_guard.model.arn import Location
 from iam_guard.model.catalogue import Catalogue, application_name, check_action
 from iam_guard.model.context import Given, Lazy
 from iam_guard.model.decision import Decision
-from iam_guard.model.own_services import PREFIXES
+from iam_guard.model.own_services import RESERVED
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import ActionOnResource, Call, Resource, ResourceLoader
 from iam_guard.model.usage import GuardUsage
@@ -293,7 +293,7 @@ class Guard:
         """
         pairs = checked_pairs(questions)
         for action, _ in pairs if self.catalogues else ():
-            check_action(action, self.catalogues, others=PREFIXES)
+            check_action(action, self.catalogues, others=RESERVED)
         return self.principal_queries.ask_for(principal, pairs, context, call)
 
     def explain(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from iam_guard.errors import InvalidInput
-from iam_guard.model.own_services import SERVED
+from iam_guard.model.own_services import PREFIXES, SERVED
 
 PARTITION: Final = "{partition}"
 REGION: Final = "{region}"
@@ -91,7 +91,7 @@ def is_iam_or_sts(arn: str) -> bool:
     Their only resource-based policies are roles' trust policies, which are loaded with the role.
     """
     fields = arn.split(":", 3)
-    return len(fields) > 2 and fields[2] in SERVED
+    return len(fields) > 2 and fields[2] in SERVED and fields[2] in PREFIXES  # AuthZEN's endpoint has policies
 
 
 def is_service_linked_role(arn: str) -> bool:

@@ -1,4 +1,4 @@
-"""The AWS services that iam_guard is itself, or will be: the one list that everything else reads."""
+"""The services that iam_guard is itself, or will be: AWS's, and its own. The one list that everything else reads."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ SERVICES: Final = (
         "accessanalyzer",
         ("iam_guard.api.access_analyzer.operation_table", "ACCESS_ANALYZER"),
     ),
+    OwnService("iam-guard", "iam_guard", "iam-guard", ("iam_guard.api.own.operation_table", "IAM_GUARD")),
 )
 
-PREFIXES: Final = frozenset(service.prefix for service in SERVICES)
+PREFIXES: Final = frozenset(service.prefix for service in SERVICES) - {"iam-guard"}
+"""The prefixes of AWS's services."""
 RESERVED: Final = PREFIXES | {"aws", "iam-guard"}
-"""Prefixes that no application can have: our own, that of the global condition keys, and that of our audit records."""
+"""Prefixes that no application can have: of AWS's services, of the global condition keys, and our own."""
 SERVED: Final = {service.prefix: service.operations for service in SERVICES if service.operations is not None}
 """Prefix of a service that is served -> the module and name of its table of operations."""
 MODELS: Final = tuple(service.model for service in SERVICES if service.model is not None)

@@ -22,7 +22,7 @@ from iam_guard.analysis.access.access_question import (
 )
 from iam_guard.analysis.access.resource_exceptions import statements_within, with_exceptions
 from iam_guard.analysis.access.role_chains import RoleChains
-from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.analysis.reference.reference_index import KnownAction, ReferenceIndex
 from iam_guard.errors import NoSuchEntity, PolicyError
 from iam_guard.evaluation.compiler import CompiledPolicy, compile_policy
@@ -68,7 +68,7 @@ def what_can(
         stored = evaluator.stored_principal(principal)
         if stored is None:
             raise NoSuchEntity(f"The principal {principal[:2048]} cannot be found.")
-        known, context = ReferenceIndex(with_permissions_to_ask(references), is_all=True), context or {}
+        known, context = ReferenceIndex(with_own_references(references), is_all=True), context or {}
         found = _grouped(_PrincipalQuestions(evaluator, stored, context, known).answers(resource))
         chains = RoleChains(evaluator, context).roles_of(stored) if through_roles else {}
         for arn, steps in chains.items():

@@ -18,7 +18,7 @@ from iam_guard.analysis.access.access_question import (
 )
 from iam_guard.analysis.access.resource_exceptions import statements_within
 from iam_guard.analysis.access.role_chains import RoleChains
-from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.model.context import Given
 from iam_guard.model.reference import ServiceReference
@@ -47,7 +47,7 @@ def who_can(
     Raises `InvalidInput`, also for an unknown action.
     """
     check_question(action, resource, resource_account)
-    ReferenceIndex(with_permissions_to_ask(references), is_all=bool(references)).check_action(action)
+    ReferenceIndex(with_own_references(references), is_all=bool(references)).check_action(action)
     with open_evaluator(store, settings, now) as evaluator:
         question = build_question(evaluator, action, resource, context or {}, resource_account)
         within = statements_within(evaluator, action, question.pattern)

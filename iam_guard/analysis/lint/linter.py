@@ -16,7 +16,7 @@ from iam_guard.analysis.lint.fixes import Fixer
 from iam_guard.analysis.lint.lint_codes import HINTS, OWN_LEVELS, SEVERITIES, level_of_code
 from iam_guard.analysis.lint.sources import LintedFile, PolicySource
 from iam_guard.analysis.lint.subject import LintRule, Subject
-from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.model.reference import ServiceReference
 from iam_guard.policy.document import Position
@@ -106,7 +106,7 @@ class Linter:
     _for_fixes: Examiner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        index = ReferenceIndex(with_permissions_to_ask(self.references), is_all=bool(self.references))
+        index = ReferenceIndex(with_own_references(self.references), is_all=bool(self.references))
         self._examiner = Examiner(index, self.partition, tuple(self.rules))
         self._for_fixes = Examiner(index, self.partition)  # the application's rules count what they see
 

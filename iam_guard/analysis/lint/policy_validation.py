@@ -13,7 +13,7 @@ from iam_guard.analysis.lint.examination import Examiner
 from iam_guard.analysis.lint.fixes import Fix, Fixer
 from iam_guard.analysis.lint.lint_codes import HINTS, help_page, level_of_code
 from iam_guard.analysis.lint.locations import Span, json_tree_of, location, location_of_error, span_as_dict
-from iam_guard.analysis.reference.own_references import with_permissions_to_ask
+from iam_guard.analysis.reference.own_references import with_own_references
 from iam_guard.analysis.reference.reference_index import ReferenceIndex
 from iam_guard.errors import InvalidInput, did_you_mean
 from iam_guard.model.decision import PolicyType
@@ -81,7 +81,7 @@ def _suggested(tree: JsonText, fix: Fix) -> dict[str, Any]:
 
 def reference_index(references: Sequence[ServiceReference] = ()) -> ReferenceIndex:
     """Return the index of references, with those of IAM and STS. Without any given, other services may exist."""
-    return ReferenceIndex(with_permissions_to_ask(references), is_all=bool(references))
+    return ReferenceIndex(with_own_references(references), is_all=bool(references))
 
 
 def _type(policy_type: str, resource_type: str | None) -> PolicyType:

@@ -12,23 +12,7 @@ from importlib.resources import files
 
 from iam_guard.analysis.reference.json_form import read_references
 from iam_guard.model.own_services import SERVED
-from iam_guard.model.reference import AccessLevel, ActionEntry, ActionTarget, ResourceType, ServiceReference
-
-_DECISION_POINT = ServiceReference(
-    "iam-guard",
-    tuple(
-        ActionEntry(name, description, AccessLevel.READ, (ActionTarget("authzen", required=True),))
-        for name, description in (
-            ("EvaluateAccess", "Grants permission to ask whether principals of an account may do actions"),
-            ("SearchActions", "Grants permission to list the actions that a principal may do on a resource"),
-            ("SearchResources", "Grants permission to list the resources that a principal may do an action on"),
-            ("SearchSubjects", "Grants permission to list the principals that may do an action on a resource"),
-        )
-    ),
-    (ResourceType("authzen", ("arn:${Partition}:iam-guard:${Region}:${Account}:authzen",)),),
-    title="AuthZEN",
-)
-"""The permissions of callers of AuthZEN, which has no table of operations."""
+from iam_guard.model.reference import ServiceReference
 
 
 @cache
@@ -43,8 +27,3 @@ def with_own_references(references: Sequence[ServiceReference]) -> tuple[Service
     """Return the references, and the built-in ones of services that they don't describe."""
     names = {reference.name for reference in references}
     return (*references, *(own for own in own_references() if own.name not in names))
-
-
-def with_permissions_to_ask(references: Sequence[ServiceReference]) -> tuple[ServiceReference, ...]:
-    """Return `with_own_references`, and the permissions of callers of AuthZEN, which policies may name, too."""
-    return (*with_own_references(references), _DECISION_POINT)

@@ -42,6 +42,8 @@ def server_of(guard: Guard, assertions: AssertionVerifier) -> ApiServer:
         region=settings.region,
         catalogues=guard.catalogues,
         trail=guard.trail.place,
+        settings=settings,
+        sharing=guard.sharing,
         with_digests=guard.trail.is_recording,
     )
 

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from iam_guard.errors import ConfigurationError, Fault
 from iam_guard.extras import requires_extra
 
+OWN_MODELS: Final = Path(__file__).parents[1] / "own/models"
+"""The folder with the model of `iam-guard`, in botocore's form."""
 Protocol = Literal["query", "json", "rest-json"]
 Scalar = Literal["string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"]
 Kind = Literal["structure", "list", "map", "document"] | Scalar
@@ -152,11 +155,11 @@ def load_api(service: str) -> Api:
 
 
 def own_loader() -> Any:
-    """Return a loader of botocore's own data."""
+    """Return a loader of botocore's own data, and of the model of our own service."""
     with requires_extra("server", "the AWS-compatible API"):
         loaders = import_module("botocore.loaders")
-    own_data = loaders.Loader.BUILTIN_DATA_PATH
-    return loaders.Loader(extra_search_paths=[own_data], include_default_search_paths=False)
+    paths = [loaders.Loader.BUILTIN_DATA_PATH, str(OWN_MODELS)]
+    return loaders.Loader(extra_search_paths=paths, include_default_search_paths=False)
 
 
 def api_of(service: str, description: Mapping[str, Any]) -> Api:

@@ -1,4 +1,4 @@
-"""The table of AWS's condition keys: their type, their source, and when they are present (rules E.1-E.5, K-31 to K-34).
+"""The condition keys of AWS and our own: their type, source, and when they are present (rules E.1-E.5, K-31 to K-34).
 
 A name that ends in `/` is a family: the rest of the key is a tag key or similar. A name that starts with `<provider>`
 applies to the host of every identity provider (`accounts.google.com:sub`). Other keys can be used too (rule G-68):
@@ -24,7 +24,7 @@ class KeyRow:
     kind: Kind
     multivalued: bool
     supplier: str
-    """`principal`, `session`, `network`, `resource`, `request`, `sts`, `iam`, `sign-in` or `identity provider`."""
+    """The source: `principal`, `session`, `network`, `resource`, `request`, `identity provider`, or a service."""
     present: str
 
 
@@ -174,6 +174,12 @@ KEYS: tuple[KeyRow, ...] = (
         ("signin:OAuthRedirectUri", "String", "1", "tools are approved, or redeem a code"),
         ("signin:OAuthTokenType", "String", "1", "tokens are introspected or revoked"),
     ),
+    *_rows(
+        "iam_guard",
+        ("iam-guard:Grantee", "String", "1", "a resource is shared: `*`, an account id or a principal's ARN"),
+        ("iam-guard:InvitationLink", "Bool", "1", "an invitation link is created (`iam:CreateLoginProfile`)"),
+        ("iam-guard:Reason", "String", "1", "the application itself calls"),
+    ),
     *_rows(  # K-32, K-34
         "identity provider",
         ("saml:aud", "String", "1", _FEDERATION),
@@ -219,7 +225,7 @@ _BY_NAME = {row.name.lower(): row for row in KEYS}
 
 
 def row_of(key: str) -> KeyRow | None:
-    """Return the row of a key, in any letter case (rule C-3); None for a key that AWS does not define."""
+    """Return the row of a key, in any letter case (rule C-3); None for a key that is not in the table."""
     folded = key.lower()
     prefix, slash, tag = folded.partition("/")
     if slash and (family := _BY_NAME.get(prefix + slash)) is not None:

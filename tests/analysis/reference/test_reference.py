@@ -12,6 +12,7 @@ from iam_guard.analysis.reference.own_references import own_references
 from iam_guard.analysis.reference.pages import html_page, markdown
 from iam_guard.api.access_analyzer.operation_table import ACCESS_ANALYZER
 from iam_guard.api.iam.operations import IAM
+from iam_guard.api.own.operation_table import IAM_GUARD
 from iam_guard.api.signin.tool_operations import SIGNIN
 from iam_guard.api.sts.operations import STS
 from iam_guard.errors import InvalidInput
@@ -130,7 +131,7 @@ def test_invalid_reference_is_refused(text: str) -> None:
 
 def test_every_operation_is_an_action() -> None:
     """The references of our own services match the tables of operations."""
-    iam, sts, signin, access_analyzer = own_references()
+    iam, sts, signin, access_analyzer, ours = own_references()
     assert {action.name for action in iam.actions} >= set(IAM.operations)
     assert {action.name for action in sts.actions} >= set(STS.operations) | set(STS.not_supported)
     signed = {*SIGNIN.operations, *SIGNIN.not_supported} - {"CreateOAuth2TokenWithTokenExchange"}  # unsigned
@@ -139,6 +140,9 @@ def test_every_operation_is_an_action() -> None:
         *ACCESS_ANALYZER.operations,
         *ACCESS_ANALYZER.not_supported,
     }
+    of_aws = {name for name, operation in IAM_GUARD.operations.items() if operation.permissions is not None}
+    of_authzen = {"EvaluateAccess", "SearchActions", "SearchResources", "SearchSubjects"}
+    assert {action.name for action in ours.actions} == ({*IAM_GUARD.operations} - of_aws) | of_authzen
 
 
 def test_permissions_without_operation_are_included() -> None:

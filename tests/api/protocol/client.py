@@ -7,19 +7,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import HeadersDict, create_request_object, prepare_request_dict
-from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from iam_guard.api.protocol.messages import WireRequest, WireResponse
+from iam_guard.api.protocol.service_model import own_loader
 from iam_guard.authn.http_request import HttpRequest
 
 
 @cache
 def service_model(service: str) -> ServiceModel:
     """Load a service's model as boto3 does."""
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(own_loader().load_service_model(service, "service-2"), service)
 
 
 def operation_model(service: str, operation: str) -> OperationModel:

@@ -26,6 +26,7 @@ def test_row_is_complete_and_found_by_its_name(row: object) -> None:
         "sts",
         "iam",
         "sign-in",
+        "iam_guard",
         "identity provider",
     }
     name = found.name.replace("<provider>", "idp.example.com") + ("Some/Tag:key" if found.name.endswith("/") else "")
