@@ -1,4 +1,4 @@
-"""`iam-guard account reset-link`: links of an administrator at the command line."""
+"""`iam-guard account reset-link` and `invitation-link`: links of an administrator at the command line."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IAM_GUARD_AUDIT", "trail.jsonl")
 
-    def invoke(*options: str, account: str = ACCOUNT) -> Result:
-        return CliRunner().invoke(main, ["account", "reset-link", account, *options])
+    def invoke(*options: str, account: str = ACCOUNT, command: str = "reset-link") -> Result:
+        return CliRunner().invoke(main, ["account", command, account, *options])
 
     return invoke
 
@@ -98,6 +98,19 @@ def test_link_has_the_address_of_the_site(run: Run, store: SqlStore, monkeypatch
     assert shown["link"].startswith("https://app.example.com/auth/signin/reset?token=")
     assert (shown["accountId"], shown["userName"]) == (ACCOUNT, "rita")
     assert (datetime.fromisoformat(shown["expires"]) - before).total_seconds() > 3500
+
+
+def test_invited_user_sets_the_first_password(run: Run, store: SqlStore) -> None:
+    before = datetime.now(UTC)
+    shown = json.loads(run("bob", "--json", command="invitation-link").output)
+    assert (shown["accountId"], shown["userName"]) == (ACCOUNT, "bob")
+    assert (datetime.fromisoformat(shown["expires"]) - before).days in (6, 7)
+    assert [event["eventName"] for event in events()] == ["CreateInvitationLink"]
+    guard = guard_with_store(store, Settings(epoch_poll=3600, password_memory=8, password_passes=1))
+    assert guard.people.own_credentials.reset_password(shown["link"].partition("=")[2], NEXT, Call("1")) is None
+    guard.close()
+    again = run("bob", command="invitation-link")
+    assert (again.exit_code, "has a password" in again.output) == (2, True), again.output
 
 
 def test_link_is_recorded_without_its_token(run: Run, store: SqlStore) -> None:
