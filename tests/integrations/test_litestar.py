@@ -189,6 +189,7 @@ def by_decorators(guard: Guard | None) -> Litestar:
         [get("/documents/{document_id:str}")(reading), websocket("/watch/{document_id:str}")(watching), forgotten],
         dependencies={"caller": Provide(caller)},
         openapi_config=None,
+        logging_config=None,
     )
     nested = [
         get("/shared/{document_id:str}")(docs.requires("GetDocument", resource=load_document)(get_shared)),
@@ -249,6 +250,7 @@ def by_guards(guard: Guard | None) -> Litestar:
         ],
         dependencies={"caller": Provide(caller)},
         openapi_config=None,
+        logging_config=None,
     )
     reading = [
         get("/raising/{document_id:str}")(raising),
@@ -317,6 +319,7 @@ def by_map(guard: Guard | None) -> Litestar:
         [get("/documents/{document_id:str}")(get_document), websocket("/watch/{document_id:str}")(watch), forgotten],
         dependencies={"caller": Provide(caller)},
         openapi_config=None,
+        logging_config=None,
     )
     nested = [
         get("/shared/{document_id:str}")(get_shared),

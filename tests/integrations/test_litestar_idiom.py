@@ -47,7 +47,7 @@ by_number = guarded("docs:GetDocument", resource="document/{number}")
 def client_of(guard: Guard, *handlers: Any, **options: Any) -> Iterator[TestClient[Litestar]]:
     """An application that has started, with its routes checked."""
     options.setdefault("openapi_config", None)
-    app = Litestar(handlers, plugins=[GuardPlugin(guard)], **options)
+    app = Litestar(handlers, plugins=[GuardPlugin(guard)], **{"logging_config": None, **options})
     with TestClient(app, base_url="http://testserver.local", raise_server_exceptions=False) as client:
         client.headers["host"] = "testserver"
         yield client
@@ -289,7 +289,7 @@ def test_litestar_and_starlette_may_mount_each_other(guard: Guard, sign: Sign) -
         return PlainTextResponse("unguarded")
 
     star = Starlette(routes=[Route("/open/", star_opened), Route("/forgotten/", star_forgotten)])
-    inside = Litestar([opened, forgotten], openapi_config=None)
+    inside = Litestar([opened, forgotten], openapi_config=None, logging_config=None)
     outer = Starlette(
         routes=[Mount("/in", inside)], middleware=[Middleware(GuardMiddleware, guard=guard, check_routes=False)]
     )
@@ -297,6 +297,7 @@ def test_litestar_and_starlette_may_mount_each_other(guard: Guard, sign: Sign) -
         [asgi("/in", is_mount=True, copy_scope=False)(star)],
         plugins=[GuardPlugin(guard, check_routes=False)],
         openapi_config=None,
+        logging_config=None,
     )
     for app in (outer, around):
         client = StarletteClient(app, raise_server_exceptions=False)
@@ -349,7 +350,7 @@ def test_own_pages_may_be_guarded_or_public(guard: Guard, sign: Sign, guards: li
 def test_own_pages_are_unguarded_by_default(guard: Guard) -> None:
     with (
         pytest.RaisesGroup(pytest.RaisesExc(ConfigurationError, match=r"GET /schema/openapi\.json")),
-        client_of(guard, openapi_config=OpenAPIConfig("Documents", "1")),
+        client_of(guard, openapi_config=OpenAPIConfig("Documents", "1"), logging_config=None),
     ):
         pass
 

@@ -48,7 +48,11 @@ async def document(document_id: FromPath[str]) -> str:
 
 
 def mapped(guard: Guard, routes: RouteMap, *handlers: Any, **options: Any) -> Litestar:
-    return Litestar(list(handlers), plugins=[GuardPlugin(guard, routes=routes)], **{"openapi_config": None, **options})
+    return Litestar(
+        list(handlers),
+        plugins=[GuardPlugin(guard, routes=routes)],
+        **{"openapi_config": None, "logging_config": None, **options},
+    )
 
 
 def reading(*paths: str, action: str = "docs:GetDocument", method: str = "GET", resource: str = DOCUMENT) -> RouteMap:
@@ -157,6 +161,7 @@ def test_error_before_the_row_is_sent(guard: Guard, sign: Sign) -> None:
         plugins=[GuardPlugin(guard, routes=routes, check_routes=False)],
         middleware=[Limit()],
         openapi_config=None,
+        logging_config=None,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         ask = asker(client, sign)
@@ -174,7 +179,12 @@ def test_method_without_row_fails_start_up_and_answers_500(guard: Guard, sign: S
         TestClient(mapped(guard, routes, half)),
     ):
         pass
-    app = Litestar([half], plugins=[GuardPlugin(guard, routes=routes, check_routes=False)], openapi_config=None)
+    app = Litestar(
+        [half],
+        plugins=[GuardPlugin(guard, routes=routes, check_routes=False)],
+        openapi_config=None,
+        logging_config=None,
+    )
     with TestClient(app, raise_server_exceptions=False) as client:
         ask = asker(client, sign)
         assert (ask("/half", RITA), ask("/half", ADA, "PUT")) == (200, 500)
@@ -183,7 +193,12 @@ def test_method_without_row_fails_start_up_and_answers_500(guard: Guard, sign: S
 def test_row_without_route_is_rejected(guard: Guard, sign: Sign) -> None:
     """At start-up, also without the check for unguarded endpoints; and with each request."""
     routes = reading("/documents/{document_id}", "/gone/{document_id}")
-    app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes, check_routes=False)], openapi_config=None)
+    app = Litestar(
+        [document],
+        plugins=[GuardPlugin(guard, routes=routes, check_routes=False)],
+        openapi_config=None,
+        logging_config=None,
+    )
     expected = pytest.RaisesExc(ConfigurationError, match=r"no such route: GET /gone/\{document_id\}")
     with pytest.RaisesGroup(expected, flatten_subgroups=True), TestClient(app):
         pass
@@ -235,7 +250,7 @@ def mount(path: str | list[str], app: Any) -> Any:
 
 def test_application_mounted_twice_is_decided_by_mount(guard: Guard, sign: Sign) -> None:
     """One application in two mounts, of another framework (whose paths end with `/` there) or of Litestar."""
-    inner = Litestar([document], openapi_config=None)
+    inner = Litestar([document], openapi_config=None, logging_config=None)
     shared = Starlette(routes=[Route("/x/", answer), Mount("/deep", routes=[Route("/y/", answer)])])
     routes = reading("/closed/x/", "/closed/deep/y/", action="docs:PutDocument", resource="*")
     routes.requires("GET", "/inner/documents/{document_id}", "docs:PutDocument", resource=DOCUMENT)
@@ -282,7 +297,7 @@ def test_each_path_of_a_mount_has_its_rows(guard: Guard, sign: Sign, is_open_fir
 
 def test_mounted_litestar_is_guarded_by_the_outer_map(guard: Guard, sign: Sign) -> None:
     routes = reading("/inner/documents/{document_id}")
-    inner = Litestar([document], openapi_config=None)
+    inner = Litestar([document], openapi_config=None, logging_config=None)
     own = [Mount("/inner", inner)]
     app = Starlette(
         routes=own, middleware=[Middleware(GuardMiddleware, guard=guard, routes=routes, check_routes=False)]
@@ -296,12 +311,12 @@ def test_mounted_litestar_is_guarded_by_the_outer_map(guard: Guard, sign: Sign) 
 
 
 def test_document_and_inventory_include_the_map_once(guard: Guard, sign: Sign) -> None:
-    app = Litestar([document], openapi_config=OpenAPIConfig("Documents", "1"))
+    app = Litestar([document], openapi_config=OpenAPIConfig("Documents", "1"), logging_config=None)
     known = {each.path for each in inventory(app)}
     routes = reading("/documents/{document_id}")
     for path in sorted(each for each in known if each.startswith("/schema")):
         routes.public("GET", path)
-    app = mapped(guard, routes, document, openapi_config=OpenAPIConfig("Documents", "1"))
+    app = mapped(guard, routes, document, openapi_config=OpenAPIConfig("Documents", "1"), logging_config=None)
     with TestClient(app) as client:
         operation = client.get("/schema/openapi.json").json()["paths"]["/documents/{document_id}"]["get"]
         assert (operation["x-iam-action"], operation["x-iam-resource"]) == ("docs:GetDocument", DOCUMENT)
@@ -327,7 +342,7 @@ routes.requires("GET", "/documents/{document_id}", "docs:GetDocument", resource=
 async def document(document_id: FromPath[int]) -> str: return "seen"
 
 guard = open_guard("iam.yaml", services=routes.services)
-app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes)], openapi_config=None)
+app = Litestar([document], plugins=[GuardPlugin(guard, routes=routes)], openapi_config=None, logging_config=None)
 """
 
 
