@@ -156,9 +156,15 @@ def position_of(parameters: Input) -> str | None:
     return None if key is None else key[0]
 
 
-def page_from(last: str | None) -> Output:
+def page_from(last: Key | None) -> Output:
     """Return the members of a page after which another one starts at `last`; None: it is the last page."""
-    return {"IsTruncated": False} if last is None else {"IsTruncated": True, "Marker": _format_marker([last])}
+    return {"IsTruncated": False} if last is None else {"IsTruncated": True, "Marker": _format_marker(last)}
+
+
+def page_of_sorted(parameters: Input, fetch: Callable[[str | None, int], Sequence[T]], key: Callable[[T], str]) -> Page:
+    """Return one page of what `fetch` lists by one text: it takes the last one of the page before, and a limit."""
+    limit = parameters.get("MaxItems", DEFAULT_ITEMS)
+    return _page(fetch(position_of(parameters), limit + 1), limit, lambda item: (key(item),))
 
 
 def page_of_positions(parameters: Input, items: Sequence[Any]) -> Page:
@@ -168,10 +174,8 @@ def page_of_positions(parameters: Input, items: Sequence[Any]) -> Page:
 
 
 def _page(rows: Sequence[Any], limit: int, key: Callable[[Any], Key]) -> Page:
-    if len(rows) <= limit:
-        return Page(list(rows), {"IsTruncated": False})
     shown = list(rows[:limit])
-    return Page(shown, {"IsTruncated": True, "Marker": _format_marker(key(shown[-1]))})
+    return Page(shown, page_from(key(shown[-1]) if len(rows) > limit else None))
 
 
 def _format_marker(key: Key) -> str:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from iam_guard.authn.people.passwords.failed_attempts import network_of
+from iam_guard.authn.people.person import Person
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.pages import Pages, for_sessions, redirect
 from iam_guard.console.visit import Visit
@@ -69,19 +70,22 @@ class PasswordPages:
     def show_reset(self, visit: Visit, problem: str) -> Response:
         """Show the form for the password of a link; it shows an invited user the name to sign in with."""
         token = visit.form.get("token") or visit.request.query_params.get("token", "")
-        linked = self._own.person_of_link(token)
-        invited = linked.person if linked is not None and linked.is_invited else None
+        invited = self._invited(token)
         title = "change_password" if invited is None else "first_password"
         return self._pages.page(visit, "reset.html", title, problem, token=token, invited=invited)
+
+    def _invited(self, token: str) -> Person | None:
+        """Return the person that a link invites; None for other links."""
+        linked = self._own.person_of_link(token)
+        return linked.person if linked is not None and linked.is_invited else None
 
     def reset_password(self, visit: Visit, _: str) -> Response:
         """Set the password of a link; the person then signs in with it."""
         token, new = visit.form.get("token", ""), visit.form.get("new_password", "")
-        linked = self._own.person_of_link(token)
+        invited = self._invited(token)
         problem = self._own.reset_password(token, new, visit.call)
         if problem is not None:
             return self.show_reset(visit, problem)
-        invited = linked.person if linked is not None and linked.is_invited else None
         name = {} if invited is None else {"type": "user", "account": invited.account, "username": invited.name}
         return redirect(f"{visit.base}/{'?' if name else ''}{urlencode(name)}")
 

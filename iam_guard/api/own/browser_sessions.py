@@ -17,7 +17,10 @@ def list_browser_sessions(call: ServiceCall, parameters: Input) -> Output:
     limit = parameters.get("MaxItems", DEFAULT_ITEMS)
     person, after = _person(call, parameters), position_of(parameters)
     page = browser_sessions_of(call).list(call.account, person, after=after, limit=limit)
-    return {"sessions": [_described(session) for session in page.sessions], **page_from(page.after)}
+    return {
+        "sessions": [_described(session) for session in page.sessions],
+        **page_from(None if page.after is None else (page.after,)),
+    }
 
 
 def end_browser_session(call: ServiceCall, parameters: Input) -> None:

@@ -13,7 +13,7 @@ from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.iam.authorization_targets import find_by_arn
 from iam_guard.api.operation import Further, Permission
 from iam_guard.api.own.call_store import api_keys_of
-from iam_guard.api.paging import DEFAULT_ITEMS, page_from, position_of
+from iam_guard.api.paging import page_of_sorted
 from iam_guard.authn.api_key import NewApiKey
 from iam_guard.errors import NoSuchEntity
 from iam_guard.model.arn import account_of
@@ -31,10 +31,12 @@ def create_key(call: ServiceCall, parameters: Input) -> Output:
 def list_keys(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the keys of a user or role, or of the account. Raises `NoSuchEntity`."""
     principal = _principal(call, parameters) if "principalArn" in parameters else None
-    limit, after = parameters.get("MaxItems", DEFAULT_ITEMS), position_of(parameters)
-    keys = api_keys_of(call).list(principal, account=call.account, after=after, limit=limit + 1)
-    shown = keys[:limit]
-    return {"apiKeys": [_described(key) for key in shown], **page_from(shown[-1].id if len(keys) > limit else None)}
+
+    def fetch(after: str | None, limit: int) -> list[ListedApiKey]:
+        return api_keys_of(call).list(principal, account=call.account, after=after, limit=limit)
+
+    page = page_of_sorted(parameters, fetch, lambda key: key.id)
+    return {"apiKeys": [_described(key) for key in page.rows], **page.members}
 
 
 def update_key(call: ServiceCall, parameters: Input) -> None:

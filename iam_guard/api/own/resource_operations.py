@@ -12,7 +12,7 @@ from iam_guard.administration.sharing import ResourceSharing, grantee_arguments
 from iam_guard.api.call import Input, Output, ServiceCall
 from iam_guard.api.operation import Digests, Keys, OperationRequest
 from iam_guard.api.own.call_store import Edits, previewed, resource_policies_of, sharing_of
-from iam_guard.api.paging import DEFAULT_ITEMS, page_from, position_of
+from iam_guard.api.paging import page_of_sorted
 from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.model.arn import account_of, is_iam_or_sts
 from iam_guard.model.request import Resource
@@ -40,10 +40,13 @@ def delete_resource_policy(call: ServiceCall, parameters: Input) -> None:
 
 def list_resource_policies(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the resources of the account that have a policy, by ARN."""
-    limit, after = parameters.get("MaxItems", DEFAULT_ITEMS), position_of(parameters)
-    found = resource_policies_of(call).list(account=call.account, after=after, limit=limit + 1)
-    shown = [policy.arn for policy in found[:limit]]
-    return {"resourceArns": shown, **page_from(shown[-1] if len(found) > limit else None)}
+    policies = resource_policies_of(call)
+
+    def fetch(after: str | None, limit: int) -> list[str]:
+        return [policy.arn for policy in policies.list(account=call.account, after=after, limit=limit)]
+
+    page = page_of_sorted(parameters, fetch, str)
+    return {"resourceArns": page.rows, **page.members}
 
 
 def share_resource(call: ServiceCall, parameters: Input) -> Output:
