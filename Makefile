@@ -53,7 +53,7 @@ check: $(VENV)/.installed-dev ## Check style, types, layers, names, words and do
 bench: $(VENV)-bench/.installed ## Compare with other libraries, and write benchmarks/results/ (some minutes)
 	$(VENV)-bench/bin/python benchmarks/run.py $(ARGS)
 
-docs: $(VENV)/.installed-dev ## Generate the reference pages and build the site into site/
+docs: $(VENV)/.installed-docs ## Generate the reference pages and build the site into site/
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs $(if $(SERVING),serve,build --quiet --strict)
 
@@ -86,6 +86,12 @@ $(VENV)/.installed-dev: pyproject.toml $(CONSTRAINTS) $(ADAPTERS) | $(BIN)/pytho
 	$(INSTALL) 'pip>=25.1'
 	$(INSTALL) --editable '.[server,console]' $(ADAPTERS:%/pyproject.toml=--editable %) $(if $(LOWEST),--group test,--group dev --group docs)
 	@touch $(VENV)/.installed $@
+
+# Only what the site needs; an environment of developers has it.
+$(VENV)/.installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(if $(wildcard $(VENV)/.installed-dev),,$(INSTALL) 'pip>=25.1')
+	$(if $(wildcard $(VENV)/.installed-dev),,$(INSTALL) --editable '.[server,console]' --group docs)
+	@touch $@
 
 $(VENV)-bench/.installed: pyproject.toml constraints.txt
 	@tools/make_venv.sh $(VENV)-bench $(PYTHON)

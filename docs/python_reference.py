@@ -58,6 +58,7 @@ MODULES = (
     PublicModule("iam_guard.policy", "Policies", "Documents are written in Python, parsed, and validated."),
     PublicModule("iam_guard.store", "The store", "A store is created, opened and filled from a seed."),
     PublicModule("iam_guard.authn", "API keys", "The text of an API key."),
+    PublicModule("iam_guard.people", "People", "What the methods of `guard.people` take and return."),
     PublicModule("iam_guard.console", "Pages", "The pages that people sign in with."),
     PublicModule("iam_guard.filters", "Lists", "How an application's own tables become lists that a guard filters."),
     PublicModule("iam_guard.audit", "The audit trail", "Records are read, verified, consumed and shipped."),

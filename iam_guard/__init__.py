@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from iam_guard.lazy_names import public_names
+from iam_guard.imports import public_names
 
 _MODULES = {
     "api.async_client": "async_client current_async_client",

@@ -6,7 +6,7 @@ from typing import Any
 
 from iam_guard.authn.people.passwords import stored_passwords as passwords
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
-from iam_guard.authn.people.person import Person
+from iam_guard.authn.people.person import Person, PersonRef
 from iam_guard.store.database.records import Records
 
 
@@ -19,3 +19,8 @@ def set_password(
         return problem
     hashed = passwords.new_password(hasher, password, passwords.password_basis(records, person))
     return hashed if isinstance(hashed, str) else passwords.set_password(records, person, hashed, now, **options)
+
+
+def ref_of(person: Person) -> PersonRef:
+    """Return the name of a person."""
+    return PersonRef(person.account, person.name, is_root=person.name is None)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iam_guard.authn.people.passwords.passwords import shared_hasher
 from iam_guard.authn.people.passwords.stored_passwords import add_password
-from iam_guard.authn.people.person import Person, find_person, root_of
-from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.authn.people.person import PersonRef, person_named
+from iam_guard.errors import InvalidInput
 from iam_guard.model.account import Account, AccountState
 from iam_guard.model.result import CallResult, ChangeRecorder
 from iam_guard.settings import Settings
@@ -216,12 +216,8 @@ class Accounts:
         self, records: Records, account: str, user: str | None, password: str, digest: str, now: int
     ) -> None:
         """Set the first password of the root user or a user. Raises `InvalidInput` if a rule refuses it."""
-        partition = self._store.partition
-        person: Person | None = root_of(partition, account)
-        if user is not None:
-            person = find_person(records, partition, account=account, name=user)
-        if person is None:
-            raise NoSuchEntity(f"the user {user} does not exist")
+        named = PersonRef(account, user, is_root=user is None)
+        person = person_named(records, self._store.partition, named)
         problem = add_password(records, person, password, digest, now)
         if problem is not None:
             raise InvalidInput(problem, place=_place(user))

@@ -11,7 +11,6 @@ from iam_guard.audit.trail import Trail
 from iam_guard.authn.people.credential_sign_in import CredentialSignIn
 from iam_guard.authn.people.own_credentials import OwnCredentials
 from iam_guard.authn.people.pending_sign_ins import PendingSignIns
-from iam_guard.authn.people.person import Person, person_of_arn
 from iam_guard.authn.people.second_factors.passkey_steps import PasskeySteps
 from iam_guard.authn.people.sessions.account_sessions import AccountSessions
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSessions
@@ -88,14 +87,6 @@ class People:
         """What people must be informed of."""
         self.refusal_page: RefusalPage | None = None
         """Makes the page that a browser gets instead of a problem document; the sign-in pages set it."""
-
-    def person(self, arn: str) -> Person:
-        """Return the user or root user with exactly this ARN, for the methods that take a person.
-
-        Raises `NoSuchEntity`.
-        """
-        with self._store.read_transaction() as records:
-            return person_of_arn(records, self._store.partition, arn)
 
     def _add_federated_sign_in(self, parts: SignOnParts) -> None:
         """Add the ways to sign in without a stored person."""

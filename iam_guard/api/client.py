@@ -33,9 +33,9 @@ from iam_guard.api.protocol.validation import reject_control_characters
 from iam_guard.audit.record.event_ids import new_id
 from iam_guard.authn.tokens.assertion_verifier import AssertionVerifier
 from iam_guard.errors import AccessDenied, ConfigurationError, IamGuardError
-from iam_guard.extras import requires_extra
 from iam_guard.guard.current_call import request_served_by
 from iam_guard.guard.guard import Guard
+from iam_guard.imports import requires_extra
 from iam_guard.model.own_services import SERVICES
 from iam_guard.model.principal import Principal
 from iam_guard.model.request import Call

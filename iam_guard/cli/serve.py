@@ -25,9 +25,9 @@ from iam_guard.cli.kit.change_recording import change_recorder_of, seed_applied
 from iam_guard.cli.kit.commands import ACCOUNT_ID, STORE
 from iam_guard.cli.kit.gc_tuning import relaxed_gc
 from iam_guard.errors import ConfigurationError
-from iam_guard.extras import requires_extra
 from iam_guard.factory import guard_with_store
 from iam_guard.guard.guard import Guard
+from iam_guard.imports import requires_extra
 from iam_guard.model.own_services import SERVED
 from iam_guard.model.result import CallResult
 from iam_guard.settings import Settings, load_settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.lazy_names import public_names
+from iam_guard.imports import public_names
 
 _MODULES = {
     "console.sign_in_app": "beside_api sign_in_pages",

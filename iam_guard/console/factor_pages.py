@@ -18,7 +18,7 @@ from iam_guard.authn.people.second_factors.passkeys import passkey_kind
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.console.pages import Pages, for_sessions, options_response, readable, redirect, with_session
 from iam_guard.console.visit import Visit
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.store.database.records import Row
 
 with requires_extra("console", "a page in the browser"):

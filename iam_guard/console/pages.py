@@ -38,8 +38,8 @@ from iam_guard.console.visit import (
 )
 from iam_guard.console.workers import in_page_worker
 from iam_guard.errors import AccountNotActive, ServerBusy
-from iam_guard.extras import requires_extra
 from iam_guard.guard.guard import Guard
+from iam_guard.imports import requires_extra
 from iam_guard.model.request import Call, Resource
 from iam_guard.web.call_context import CURRENT_CALL
 from iam_guard.web.connection import Connection

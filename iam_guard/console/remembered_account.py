@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.store.accounts.root_email import EMAIL
 from iam_guard.store.identifiers import NAME
 
@@ -20,7 +20,7 @@ MAX_NAME: Final = 128
 _ACCOUNT: Final = re.compile(r"[a-z0-9-]{3,63}")
 
 
-def remembered_value(typed: Typed) -> str:
+def remembered_value(typed: TypedName) -> str:
     """Return the value of the cookie that remembers a name; empty for one that is no name of an account."""
     text = f"user:{typed.account.strip().lower()}:{typed.username}"
     if typed.email is not None:

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.console.company_pages import CompanyPages, offers_sign_on
 from iam_guard.console.continue_pages import ContinuePages
 from iam_guard.console.factor_pages import FactorPages
@@ -163,9 +163,9 @@ class SignInPages:
         """Sign in with a password."""
         form = visit.form
         if visit.is_root:
-            typed = Typed(email=form.get("email", ""))
+            typed = TypedName(email=form.get("email", ""))
         else:
-            typed = Typed(account=form.get("account", ""), username=form.get("username", ""))
+            typed = TypedName(account=form.get("account", ""), username=form.get("username", ""))
         signed_in = self._sign_in.with_password(typed, form.get("password", ""), visit.call, browser=visit.browser)
         if signed_in is None:
             return self.show_sign_in(visit, "refused")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iam_guard.lazy_names import public_names
+from iam_guard.imports import public_names
 
 _MODULES = {
     "filters.database_catalogue": "Mismatch",

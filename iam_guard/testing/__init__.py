@@ -5,7 +5,7 @@ None of them needs pytest; only `plugin` imports it.
 
 from __future__ import annotations
 
-from iam_guard.lazy_names import public_names
+from iam_guard.imports import public_names
 
 _MODULES = {
     "testing.assertions": "assert_allowed assert_denied",

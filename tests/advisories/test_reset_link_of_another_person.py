@@ -2,19 +2,19 @@
 
 `own_credentials.make_reset` took a `Person`, and one without `user_id` was the root user, whatever its ARN said. So a
 page that built it from a user's ARN gave that user a link to the password of the root user. A person whose parts
-contradict each other can't be made now, and what takes one compares it with the store.
+contradict each other can't be made now, and what an application calls takes the name of a person: a `PersonRef`, which
+names the root user only with `is_root`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
-from iam_guard.authn.people.person import Person
-from iam_guard.errors import IamGuardError, InvalidInput, NoSuchEntity
+from iam_guard.authn.people.person import Person, PersonRef
+from iam_guard.errors import InvalidInput, NoSuchEntity
 from iam_guard.store.schema import browser_sessions, identities, password_resets
 from tests.console.conftest import site as site  # a fixture
 from tests.console.site import ACCOUNT, Site
@@ -57,49 +57,41 @@ def test_person_whose_parts_agree_is_accepted(partition: str) -> None:
     Person(ACCOUNT, f"arn:{partition}:iam::{ACCOUNT}:user/team/bob", "AIDABOB", "bob")
 
 
-USES: dict[str, Callable[[Site, Person], object]] = {
+USES: dict[str, Callable[[Site, PersonRef], object]] = {
     "make_reset": lambda site, person: site.guard.people.own_credentials.make_reset(person, ADMIN),
-    "list": lambda site, person: site.guard.people.account_sessions.list(ACCOUNT, person),
-    "end_all": lambda site, person: site.guard.people.account_sessions.end_all(ACCOUNT, person),
+    "make_invitation": lambda site, person: site.guard.people.own_credentials.make_invitation(person, ADMIN),
+    "list": lambda site, person: site.guard.people.account_sessions.list(person),
+    "end_all": lambda site, person: site.guard.people.account_sessions.end_all(person),
 }
 
 
 @pytest.mark.parametrize("use", USES)
 def test_person_that_the_store_does_not_have_is_refused(site: Site, use: str) -> None:
-    """With the id of another user, with a former name, deleted, or of another account than the one that is named."""
+    """In another letter case, by an ARN or an alias, deleted, or of another account than the one that is named."""
+    site.sign_in("ada")
     site.sign_in("bob")
-    ada, bob = site.person("ada"), site.person("bob")
-    unknown = [
-        replace(bob, user_id=ada.user_id),
-        replace(bob, user_id="AIDAUNKNOWN"),
-        Person(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/team/bob", bob.user_id, "bob"),
-        Person(OTHER, f"arn:aws:iam::{OTHER}:root"),
-    ]
+    with site.store.write_transaction() as records:
+        records.delete(identities, id=site.person("bob").user_id)
+    names = ["BOB", "Ada", "bob", ADMIN, "", "root", ACCOUNT, "unknown"]
+    unknown = [*(PersonRef(ACCOUNT, name) for name in names), PersonRef(OTHER, "ada"), PersonRef(OTHER, is_root=True)]
+    unknown += [PersonRef(account, "ada") for account in ("acme", "", f"{ACCOUNT} ", "AIDABOB")]
     for person in unknown:
-        with pytest.raises(IamGuardError):
+        with pytest.raises(NoSuchEntity):
             USES[use](site, person)
     with site.store.read_transaction() as records:
         assert (records.count(browser_sessions), records.count(password_resets)) == (1, 0)
-    assert USES[use](site, bob)
 
 
-def test_people_are_loaded_by_their_arns(site: Site) -> None:
-    people = site.guard.people
-    assert people.person(BOB) == site.person("bob")
-    assert people.person(f"arn:aws:iam::{ACCOUNT}:root") == site.root()
-    root, others = f"arn:aws-cn:iam::{ACCOUNT}:root", (BOB.upper(), f"{BOB}/", BOB.replace("user/", "role/"))
-    for arn in ("", "bob", root, f"arn:aws:iam::{OTHER}:root", BOB.replace("aws", "aws-cn"), *others):
-        with pytest.raises(NoSuchEntity):
-            people.person(arn)
-    with site.store.write_transaction() as records:
-        records.delete(identities, id=site.person("bob").user_id)
-    with pytest.raises(NoSuchEntity):
-        people.person(BOB)
+def test_missing_name_does_not_name_the_root_user() -> None:
+    """As a page passes the name of a role session, which is None."""
+    for options in ({}, {"user": None}, {"user": "bob", "is_root": True}, {"user": "", "is_root": True}):
+        with pytest.raises(InvalidInput, match="expected either the name of a user or `is_root`"):
+            PersonRef(ACCOUNT, **options)
 
 
 def test_link_that_is_made_in_python_is_recorded(site: Site) -> None:
     """As the command records it: without the link, and with who asked for it."""
-    token = site.guard.people.own_credentials.make_reset(site.person("bob"), ADMIN)
+    token = site.guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, "bob"), ADMIN)
     site.guard.close()
     text = (site.folder / "audit.jsonl").read_text()
     [event] = [record for record in map(json.loads, text.splitlines()) if record["eventName"] == "CreateResetLink"]

@@ -19,7 +19,7 @@ from iam_guard.model.request import Call
 from iam_guard.store.schema import login_profiles, password_resets
 from tests.console.conftest import site as site  # a fixture
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
-from tests.passwords import set_password
+from tests.passwords import ref_of, set_password
 
 ADMIN, ROOT_EMAIL = f"arn:aws:iam::{ACCOUNT}:user/ada", "root@acme.example"
 
@@ -50,7 +50,7 @@ def test_person_without_a_password_gets_no_link(site: Site, name: str) -> None:
     person = site.root() if name == "root" else site.person(name)
     without_password(site, person)
     with pytest.raises(NoSuchEntity, match="has no password"):
-        site.guard.people.own_credentials.make_reset(person, ADMIN)
+        site.guard.people.own_credentials.make_reset(ref_of(person), ADMIN)
     options = ["--root"] if name == "root" else ["--user", name]
     store = ["--store", f"sqlite:///{site.folder}/iam.db"]
     assert CliRunner().invoke(main, ["account", "reset-link", ACCOUNT, *options, *store]).exit_code == 2
@@ -61,7 +61,7 @@ def test_person_without_a_password_gets_no_link(site: Site, name: str) -> None:
 def test_link_makes_no_password_for_a_person_without_one(site: Site, name: str) -> None:
     """Not even one whose row is left: it must not depend on that the row was deleted."""
     person, own = site.root() if name == "root" else site.person(name), site.guard.people.own_credentials
-    token = own.make_reset(person, ADMIN)
+    token = own.make_reset(ref_of(person), ADMIN)
     with site.store.write_transaction() as records:
         records.delete(login_profiles, owner=person.owner)
     assert links(site) == 1

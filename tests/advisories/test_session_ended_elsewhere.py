@@ -7,6 +7,7 @@ in a session, and a code that no tool has redeemed must not survive that: the pe
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from iam_guard.authn.people.sessions.federated_sessions import FederatedSessions
 from iam_guard.console.sign_in_app import beside_api
 from iam_guard.model.request import Call
 from iam_guard.store.schema import tool_sessions
+from iam_guard.store.seed import apply_seed, load_seed_text
 from tests.api.signin.tool import Tool
 from tests.authn.people.oidc_provider import OidcProvider, serving_provider
 from tests.console.federation_link import federation_link
@@ -42,6 +44,12 @@ def by_administrator(site: OidcSite) -> None:
     site.guard.people.account_sessions.end_all(ACCOUNT)
 
 
+def end_sessions_of_another_account(site: OidcSite) -> None:
+    other = {"version": 1, "accounts": [{"id": "444455556666", "name": "globex"}]}
+    apply_seed(site.store, load_seed_text(json.dumps(other)))
+    site.guard.people.account_sessions.end_all("444455556666")
+
+
 ENDS: dict[str, End] = {
     "session of the provider": lambda site: by_logout(site, sub=None),
     "person of the provider": lambda site: by_logout(site, sid=None),
@@ -52,7 +60,7 @@ ENDS: dict[str, End] = {
 GO_ON: dict[str, End] = {
     "another person": lambda site: by_logout(site, sub="ann-2", sid=None),
     "another session": lambda site: by_logout(site, sid="sid-2"),
-    "another account": lambda site: site.guard.people.account_sessions.end_all("444455556666"),
+    "another account": end_sessions_of_another_account,
 }
 
 

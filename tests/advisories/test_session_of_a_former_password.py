@@ -21,7 +21,7 @@ from iam_guard.authn.people.person import find_person
 from iam_guard.authn.people.second_factors import recovery_codes
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSessions
 from iam_guard.authn.people.sessions.session_steps import SessionSteps
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.factory import guard_with_store
 from iam_guard.model.sign_in_event import SignInEvent
 from iam_guard.settings import Settings
@@ -145,4 +145,4 @@ def test_password_that_is_hashed_again_meanwhile_stays_the_same(monkeypatch: pyt
             return matches(hasher, password, digest)
 
         monkeypatch.setattr(PasswordHasher, "matches", matching)
-        assert guard.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
+        assert guard.people.sign_in.with_password(TypedName(None, ACCOUNT, "ada"), PASSWORD, CALL) is not None

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.authn.tokens.session_cookie import csrf_token
 from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.store.schema import (
@@ -26,7 +27,7 @@ from iam_guard.store.schema import (
     password_resets,
     tool_sessions,
 )
-from tests.console.site import NEW_PASSWORD, PASSWORD, Site
+from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
 from tests.signed_in import issue_session
 
 OWN = "http://localhost"
@@ -103,7 +104,7 @@ def test_form_of_another_site_changes_nothing(site: Site) -> None:
     session = str(site.browser.cookies["iam-guard-dev"])
     found = site.guard.people.browser_sessions.find(session)
     assert found is not None
-    reset = site.guard.people.own_credentials.make_reset(site.person("bob"), "arn:aws:iam::111122223333:root")
+    reset = site.guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, "bob"), "arn:aws:iam::111122223333:root")
     before = state(site)
     real = {"SESSION": found.id, "TOKEN": reset}
     for signed_in in (True, False):

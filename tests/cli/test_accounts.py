@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from iam_guard import open_guard
 from iam_guard.administration.accounts import Accounts
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.cli import main
 from iam_guard.model.request import Call
 from iam_guard.store.schema import identities
@@ -67,7 +67,7 @@ def test_account_is_created_with_its_people(run: Run, tmp_path: Path) -> None:
     assert "iamGuard" in json.loads(trail)
     assert PASSWORD not in trail + result.output
     with closing(open_guard(f"sqlite:///{tmp_path}/iam-guard.db")) as guard:
-        assert guard.people.sign_in.with_password(Typed(email="root@acme.example"), PASSWORD, Call("1")) is not None
+        assert guard.people.sign_in.with_password(TypedName(email="root@acme.example"), PASSWORD, Call("1")) is not None
         with guard.store.read_transaction() as records:
             assert records.one(identities, kind="user")["name"] == "ada"
 

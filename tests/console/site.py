@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from iam_guard import Guard, GuardMiddleware, Service, current_principal
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
-from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.people.person import Person, PersonRef, find_person
 from iam_guard.authn.people.second_factors.factors import devices_of
 from iam_guard.authn.people.second_factors.one_time_codes import _generator
 from iam_guard.authn.tokens.session_cookie import csrf_token
@@ -127,7 +127,8 @@ class Site:
     def reset_link(self, name: str) -> str:
         """Return a link with which a user chooses another password, as an administrator makes it."""
         administrator = f"arn:aws:iam::{ACCOUNT}:user/ada"
-        return f"/signin/reset?token={self.guard.people.own_credentials.make_reset(self.person(name), administrator)}"
+        token = self.guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, name), administrator)
+        return f"/signin/reset?token={token}"
 
     def send(self, path: str, browser: TestClient | None = None, **fields: str) -> Any:
         """Fill in the form of a page, as a browser does: with its hidden fields."""

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from iam_guard.authn.people.passwords import passwords
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.model.request import Call
 from iam_guard.store.database.records import Records
 from iam_guard.store.identifiers import derived_id
@@ -76,7 +76,7 @@ def cost_of(site: Site, password: str = WRONG, **typed: Any) -> int:
     with site.store.write_transaction() as records:
         records.delete(sign_in_failures)
     with counted() as spent:
-        assert site.guard.people.sign_in.with_password(Typed(**typed), password, CALL) is None
+        assert site.guard.people.sign_in.with_password(TypedName(**typed), password, CALL) is None
     return spent["cost"]
 
 
@@ -123,7 +123,7 @@ def test_password_of_another_person_is_not_the_one_of_an_unknown_name(site: Site
 
 def test_password_of_a_higher_cost_is_hashed_again(site: Site) -> None:
     """At the first sign-in, with the cost of the settings."""
-    typed = Typed(account="imported", username="ann")
+    typed = TypedName(account="imported", username="ann")
     for before, after in ((HIGH, OURS), (OURS, 0)):
         with counted() as spent:
             assert site.guard.people.sign_in.with_password(typed, "an imported one", CALL) is not None

@@ -7,17 +7,19 @@ from datetime import timedelta
 import pytest
 
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.errors import EntityAlreadyExists, InvalidInput
 from iam_guard.store.accounts.account_state_rows import change_state
 from iam_guard.store.schema import login_profiles, password_resets
 from tests.console.site import ACCOUNT, NEW_PASSWORD, PASSWORD, Site
+from tests.passwords import ref_of
 from tests.tables import table
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/ada"
 
 
 def link_of(site: Site, name: str) -> str:
-    return f"/signin/reset?token={site.guard.people.own_credentials.make_invitation(site.person(name), ADMIN)}"
+    return f"/signin/reset?token={site.guard.people.own_credentials.make_invitation(PersonRef(ACCOUNT, name), ADMIN)}"
 
 
 @pytest.fixture
@@ -66,14 +68,14 @@ def test_invitation_is_recorded_without_its_link(site: Site) -> None:
 def test_only_users_without_a_password_are_invited(site: Site, name: str, error: type[Exception]) -> None:
     person = site.root() if name == "root" else site.person(name)
     with pytest.raises(error):
-        site.guard.people.own_credentials.make_invitation(person, ADMIN)
+        site.guard.people.own_credentials.make_invitation(ref_of(person), ADMIN)
 
 
 def test_root_user_without_a_password_is_not_invited(site: Site) -> None:
     with site.store.write_transaction() as records:
         delete_password(records, site.root())
     with pytest.raises(InvalidInput):
-        site.guard.people.own_credentials.make_invitation(site.root(), ADMIN)
+        site.guard.people.own_credentials.make_invitation(PersonRef(ACCOUNT, is_root=True), ADMIN)
 
 
 def test_invitation_is_void_for_a_user_with_a_password(site: Site) -> None:

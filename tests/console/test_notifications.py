@@ -12,7 +12,8 @@ import pytest
 
 from iam_guard.authn.people.notifications import Notification
 from iam_guard.authn.people.passwords import failed_attempts as attempts
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.person import PersonRef
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.errors import DecisionUnavailable
 from iam_guard.model.request import Call
 from iam_guard.model.sign_in_event import SignInEvent, SignInEventName
@@ -48,7 +49,7 @@ def site(tmp_path: Path) -> Iterator[NotifiedSite]:
 
 def test_notification_names_person_time_and_client(site: NotifiedSite) -> None:
     call = Call("1", source_ip="192.0.2.7", user_agent="Firefox")
-    for typed in (Typed(account="acme", username="ada"), Typed(email="root@acme.example")):
+    for typed in (TypedName(account="acme", username="ada"), TypedName(email="root@acme.example")):
         assert site.guard.people.sign_in.with_password(typed, PASSWORD, call) is not None
     site.guard.close()
     ada, root = site.received
@@ -85,7 +86,7 @@ def test_changes_of_factors_and_passwords_are_notified(site: NotifiedSite) -> No
     assert site.kinds() == []
     site.send("/signin/password", password=PASSWORD, new_password=NEW_PASSWORD)
     assert site.kinds() == ["password_changed"]
-    token = site.guard.people.own_credentials.make_reset(site.person("ada"), "an administrator")
+    token = site.guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, "ada"), "an administrator")
     assert site.guard.people.own_credentials.reset_password(token, PASSWORD, Call("1")) is None
     assert site.kinds() == ["password_changed"]
 
@@ -148,7 +149,7 @@ def test_waiting_function_delays_no_one(site: NotifiedSite) -> None:
 
 def test_change_that_cannot_be_recorded_is_notified(site: NotifiedSite) -> None:
     """It is done: the person must know of it all the more."""
-    token = site.guard.people.own_credentials.make_reset(site.person("ada"), "an administrator")
+    token = site.guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, "ada"), "an administrator")
     site.guard.trail.close()
     with pytest.raises(DecisionUnavailable):
         site.guard.people.own_credentials.reset_password(token, NEW_PASSWORD, Call("1"))

@@ -11,6 +11,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.console.languages import LANGUAGES, choose_language, texts
 from iam_guard.console.sign_in_app import sign_in_pages
 from iam_guard.model.request import Call
@@ -23,7 +24,7 @@ ADMIN = f"arn:aws:iam::{ACCOUNT}:user/ada"
 
 
 def link_of(site: Site, name: str = "bob") -> str:
-    person = site.root() if name == "root" else site.person(name)
+    person = PersonRef(ACCOUNT, is_root=True) if name == "root" else PersonRef(ACCOUNT, name)
     return f"/signin/reset?token={site.guard.people.own_credentials.make_reset(person, ADMIN)}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.console.remembered_account import remembered_fields, remembered_value
 from tests.console.site import ACCOUNT, PASSWORD, Site
 from tests.tables import table
@@ -145,13 +145,13 @@ def test_address_with_markup_is_escaped(site: Site) -> None:
 @table(
     ("typed", "fields"),
     [
-        (Typed(account=" Acme ", username="ada"), {"account": "acme", "username": "ada"}),
-        (Typed(account=ACCOUNT, username="a+b=c,d.e@f-g_h"), {"account": ACCOUNT, "username": "a+b=c,d.e@f-g_h"}),
-        (Typed(email=" a:b/c@acme.example "), {"email": "a:b/c@acme.example"}),
-        (Typed(email="ü@acme.example"), {"email": "ü@acme.example"}),
-        (Typed(account="acme", username="a b"), {}),
-        (Typed(email="x" * 300 + "@acme.example"), {}),
+        (TypedName(account=" Acme ", username="ada"), {"account": "acme", "username": "ada"}),
+        (TypedName(account=ACCOUNT, username="a+b=c,d.e@f-g_h"), {"account": ACCOUNT, "username": "a+b=c,d.e@f-g_h"}),
+        (TypedName(email=" a:b/c@acme.example "), {"email": "a:b/c@acme.example"}),
+        (TypedName(email="ü@acme.example"), {"email": "ü@acme.example"}),
+        (TypedName(account="acme", username="a b"), {}),
+        (TypedName(email="x" * 300 + "@acme.example"), {}),
     ],
 )
-def test_name_is_read_as_it_was_written(typed: Typed, fields: dict[str, str]) -> None:
+def test_name_is_read_as_it_was_written(typed: TypedName, fields: dict[str, str]) -> None:
     assert remembered_fields(remembered_value(typed)) == fields

@@ -12,7 +12,7 @@ from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
 from iam_guard.authn.people.second_factors.factors import devices_of
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.factory import guard_with_store
 from iam_guard.model.request import Call
 from iam_guard.settings import Settings
@@ -187,7 +187,7 @@ def test_weak_digest_is_renewed(site: Site) -> None:
     stronger.clock = lambda: site.now
     for _ in range(2):
         assert (
-            stronger.people.sign_in.with_password(Typed(account="acme", username="ada"), PASSWORD, Call("1"))
+            stronger.people.sign_in.with_password(TypedName(account="acme", username="ada"), PASSWORD, Call("1"))
             is not None
         )
     with site.store.read_transaction() as records:

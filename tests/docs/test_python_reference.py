@@ -86,7 +86,7 @@ def test_public_name_is_imported_on_first_use(module: PublicModule) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     before, listed, has, has_other = json.loads(done.stdout)
-    assert set(before) <= {"iam_guard.lazy_names", "iam_guard.errors", module.name}
+    assert set(before) <= {"iam_guard.imports", "iam_guard.errors", module.name}
     assert (listed, all(has), has_other) == (True, True, False)
 
 

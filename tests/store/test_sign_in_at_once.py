@@ -20,7 +20,7 @@ from iam_guard.authn.people.second_factors.one_time_codes import _generator
 from iam_guard.model.request import Call
 from iam_guard.store.database.records import Records
 from iam_guard.store.schema import browser_sessions, mfa_devices
-from tests.passwords import set_password
+from tests.passwords import ref_of, set_password
 from tests.store.databases import SEALING_KEY, start
 
 ACCOUNT = "111122223333"
@@ -31,7 +31,7 @@ import sys
 from datetime import UTC, datetime
 from iam_guard import open_guard
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSessions
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.model.request import Call
 
 guard, issue = open_guard(sys.argv[1], password_memory=8, password_passes=1), BrowserSessions.issue
@@ -47,7 +47,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     step, _, secret = line.strip().partition(":")
     if step == "password":
-        made = guard.people.sign_in.with_password(Typed(account="111122223333", username="ada"), secret, Call("1"))
+        made = guard.people.sign_in.with_password(TypedName(account="111122223333", username="ada"), secret, Call("1"))
     elif step == "code":
         made = guard.people.sign_in.with_code(session, secret, Call("1"))
     else:
@@ -124,7 +124,7 @@ def change_passwords(race: Race) -> None:
     race.go_on("refused")
 
     race.verify(f"password:{OTHER}")
-    assert own.reset_password(own.make_reset(person, "an administrator"), PASSWORD, Call("1")) is None
+    assert own.reset_password(own.make_reset(ref_of(person), "an administrator"), PASSWORD, Call("1")) is None
     race.go_on("refused")
 
     race.verify(f"password:{PASSWORD}")

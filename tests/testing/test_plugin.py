@@ -373,7 +373,7 @@ def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import sys\n\ndef test_it():\n"
         "    ours = {name for name in sys.modules if name.partition('.')[0] == 'iam_guard'}\n"
-        "    assert ours == {'iam_guard', 'iam_guard.lazy_names', 'iam_guard.testing', 'iam_guard.testing.file_names',"
+        "    assert ours == {'iam_guard', 'iam_guard.imports', 'iam_guard.testing', 'iam_guard.testing.file_names',"
         " 'iam_guard.testing.plugin'}\n"
         "    assert not {'starlette', 'yaml', 'sqlalchemy', 'cryptography', 'anyio'} & set(sys.modules)\n"
     )

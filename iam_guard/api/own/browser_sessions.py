@@ -8,15 +8,14 @@ from iam_guard.api.operation import Permission
 from iam_guard.api.own.call_store import browser_sessions_of
 from iam_guard.api.own.links import named_user
 from iam_guard.api.paging import DEFAULT_ITEMS, page_from, position_of
-from iam_guard.authn.people.person import Person, user_of
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.model.credential import BrowserSession
 
 
 def list_browser_sessions(call: ServiceCall, parameters: Input) -> Output:
     """Return a page of the sessions of a user, or of the account. Raises `NoSuchEntity`."""
     limit = parameters.get("MaxItems", DEFAULT_ITEMS)
-    person, after = _person(call, parameters), position_of(parameters)
-    page = browser_sessions_of(call).list(call.account, person, after=after, limit=limit)
+    page = browser_sessions_of(call).list(_owner(call, parameters), after=position_of(parameters), limit=limit)
     return {
         "sessions": [_described(session) for session in page.sessions],
         **page_from(None if page.after is None else (page.after,)),
@@ -30,7 +29,7 @@ def end_browser_session(call: ServiceCall, parameters: Input) -> None:
 
 def end_browser_sessions(call: ServiceCall, parameters: Input) -> Output:
     """End the sessions of a user, or of the account. Raises `NoSuchEntity`."""
-    return {"ended": browser_sessions_of(call).end_all(call.account, _person(call, parameters))}
+    return {"ended": browser_sessions_of(call).end_all(_owner(call, parameters))}
 
 
 def list_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
@@ -44,10 +43,10 @@ def end_permissions(call: ServiceCall, parameters: Input) -> list[Permission]:
     return [Permission("signin:BatchRevokeSessions", call.resource(f"arn:{call.partition}:{named}"), {})]
 
 
-def _person(call: ServiceCall, parameters: Input) -> Person | None:
+def _owner(call: ServiceCall, parameters: Input) -> str | PersonRef:
     if "userName" not in parameters:
-        return None
-    return user_of(call.partition, load_user(call, named_user(parameters)))
+        return call.account
+    return PersonRef(call.account, load_user(call, named_user(parameters))["name"])
 
 
 def _described(session: BrowserSession) -> Output:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from iam_guard.errors import ConfigurationError, Fault
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 OWN_MODELS: Final = Path(__file__).parents[1] / "own/models"
 """The folder with the model of `iam-guard`, in botocore's form."""

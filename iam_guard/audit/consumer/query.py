@@ -19,7 +19,7 @@ from iam_guard.audit.verify.shard import COLUMNS_FOLDER, Segment, present_segmen
 from iam_guard.audit.verify.signed_note import KeyRing
 from iam_guard.audit.verify.trail_verifier import first_damage
 from iam_guard.errors import InvalidInput, TrailDamaged
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("query", "`audit query`"):
     import duckdb

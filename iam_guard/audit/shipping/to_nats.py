@@ -29,7 +29,7 @@ from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error, whole_number
 from iam_guard.errors import ConfigurationError
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 

@@ -20,7 +20,7 @@ from iam_guard.audit.consumer.subscription import Delivery
 from iam_guard.audit.export.otel_event import SCOPE, LogEvent, log_event
 from iam_guard.audit.shipping.destination import NotDelivered, Refused, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.net.trusted_addresses import trusting
 
 with requires_extra("otlp", "a sink `otlp`"):

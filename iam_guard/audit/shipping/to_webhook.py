@@ -18,7 +18,7 @@ from iam_guard.audit.export import FORMS, Form
 from iam_guard.audit.shipping.destination import Gone, Unreachable, format_record, http_failure
 from iam_guard.audit.shipping.sink_url import SinkUrl, sink_error
 from iam_guard.audit.shipping.webhook_signature import WebhookSecrets, signed_headers
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.net.private_files import read_private_file
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 

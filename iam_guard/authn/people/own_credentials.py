@@ -22,7 +22,7 @@ from iam_guard.authn.people.passwords.stored_passwords import (
     policy_of,
     set_password,
 )
-from iam_guard.authn.people.person import Person, find_person, person_of
+from iam_guard.authn.people.person import PersonRef, find_person, person_of
 from iam_guard.authn.people.second_factors.factors import NewDevice, devices_of, enable_device, make_device
 from iam_guard.authn.people.second_factors.passkeys import passkey_kind
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
@@ -101,16 +101,16 @@ class OwnCredentials:
         verified = VerifiedStep(person, password_evidence({"owner": person.owner, "digest": hashed.digest}))
         return self._steps.issue(verified, call, methods=session.methods, mfa_at=session.mfa_at) or "refused"
 
-    def make_reset(self, person: Person, made_by: str) -> str:
+    def make_reset(self, person: PersonRef, made_by: str) -> str:
         """Return the token of a link that lets a person choose another password; `made_by` is an administrator's ARN.
 
-        `guard.people.person` returns the person with an ARN. The caller must have checked that the administrator may.
-        The audit trail has the link without its token. Raises `NoSuchEntity` for a person that was changed or deleted,
-        or has no password; `StoreIsReadOnly`.
+        The caller must have checked that the administrator may; the client of the service `iam-guard` decides that.
+        The audit trail has the link without its token. Raises `NoSuchEntity`, also for a person without a password;
+        `StoreIsReadOnly`.
         """
         return create_link(self._store, self._change_recorder, person, self._steps.now(), made_by)
 
-    def make_invitation(self, person: Person, made_by: str) -> str:
+    def make_invitation(self, person: PersonRef, made_by: str) -> str:
         """Return the token of a link that lets a user without a password choose the first one; as `make_reset`.
 
         Raises `EntityAlreadyExists` for a user with a password, `InvalidInput` for a root user.

@@ -11,14 +11,30 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from iam_guard.errors import AccessDenied, InvalidInput, NoSuchEntity
-from iam_guard.model.arn import Arn, account_of, is_account_id
+from iam_guard.model.arn import Arn, is_account_id
 from iam_guard.model.credential import BrowserSession
 from iam_guard.model.principal import Principal, PrincipalType
 from iam_guard.store.database.records import PRESENT, Records, Row, row_arn
-from iam_guard.store.identifiers import PREFIXES, derived_id, fold, iam_arn, identity_of_arn, root_arn
+from iam_guard.store.identifiers import PREFIXES, derived_id, fold, iam_arn, root_arn
 from iam_guard.store.schema import accounts, identities, login_profiles
 
 _IDENTITY: Final = ("id", "account", "kind", "path", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRef:
+    """Names a person who signs in: a user of an account (12 digits), by its name, or with `is_root` the root user.
+
+    Raises `InvalidInput` unless it is either of them, so that a missing name never names the root user.
+    """
+
+    account: str
+    user: str | None = None
+    is_root: bool = False
+
+    def __post_init__(self) -> None:
+        if self.is_root == (self.user is not None):
+            raise InvalidInput("expected either the name of a user or `is_root`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +144,16 @@ def load_person(records: Records, partition: str, account: str, user_id: str | N
     return None if row is None else user_of(partition, row)
 
 
-def person_of_arn(records: Records, partition: str, arn: str) -> Person:
-    """Return the user or root user with exactly this ARN. Raises `NoSuchEntity`."""
-    account, named = account_of(arn) or "", identity_of_arn(arn)
-    if named is None:
-        found = load_person(records, partition, account, None)
-    else:
-        found = find_person(records, partition, account=account, name=named[2])
-    if found is None or found.arn != arn:
-        raise NoSuchEntity(f"no user or root user has the ARN `{arn[:200]}`")
+def person_named(records: Records, partition: str, named: PersonRef) -> Person:
+    """Return the person with a name; names are compared with their case. Raises `NoSuchEntity`."""
+    found = load_person(records, partition, named.account, None)
+    if found is None:
+        raise NoSuchEntity(f"the account {named.account[:64]} does not exist")
+    if named.user is not None:
+        found = find_person(records, partition, account=named.account, name=named.user)
+    if found is None:
+        raise NoSuchEntity(f"the user `{(named.user or '')[:64]}` does not exist in the account {named.account}")
     return found
-
-
-def require_stored(records: Records, partition: str, person: Person) -> None:
-    """Raise `NoSuchEntity` unless the store has exactly this person: its id, name and ARN are those of one user."""
-    if load_person(records, partition, person.account, person.user_id) != person:
-        raise NoSuchEntity(f"the store has no such person as `{person.arn[:200]}` any more")
 
 
 def person_of(session: BrowserSession) -> Person:

@@ -41,7 +41,7 @@ from iam_guard.store.schema import mfa_devices
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TypedName:
     """What a person typed to name itself: an e-mail address, or an account (id or alias) and a user name."""
 
     email: str | None = None
@@ -81,7 +81,7 @@ class SignIn:
 
     # --- a password ----------------------------------------------------------------------------------------------
 
-    def with_password(self, typed: Typed, password: str, call: Call, *, browser: str = "") -> SignedIn | None:
+    def with_password(self, typed: TypedName, password: str, call: Call, *, browser: str = "") -> SignedIn | None:
         """Sign in with a password; None if it is refused, for whatever reason. `browser` is the browser's cookie.
 
         Raises `AccountNotActive` for the right password of a person who needs no second factor, in an account that is
@@ -126,7 +126,7 @@ class SignIn:
         hasher = self._steps.hasher
         return (hasher.digest(password, digest),) if hasher.is_outdated(digest) else ()
 
-    def _find(self, records: Records, typed: Typed, browser: str, now: int) -> _Found:
+    def _find(self, records: Records, typed: TypedName, browser: str, now: int) -> _Found:
         partition, email = self._store.partition, typed.email
         person = find_person(records, partition, email=email, account=typed.account, name=typed.username)
         sought = person or stand_in(records, partition, email=email, account=typed.account)
@@ -216,7 +216,7 @@ def _factor_use(kind: str, evidence: Evidence | None = None, device: str = "") -
     return FactorUse(evidence, {"MfaType": kind, **({} if evidence is None else {"MFAIdentifier": device})})
 
 
-def _failed(person: Person | None, typed: Typed) -> SignInEvent:
+def _failed(person: Person | None, typed: TypedName) -> SignInEvent:
     named = typed.account.strip()
     account = named if is_account_id(named) else None
     principal = None if person is None else person.principal()

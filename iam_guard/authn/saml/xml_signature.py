@@ -29,7 +29,7 @@ from iam_guard.authn.saml.xml_tree import (
     xml_parser,
 )
 from iam_guard.errors import InvalidIdentityToken
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 SIGNATURE: Final = f"{DS}Signature"

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from iam_guard.errors import InvalidIdentityToken
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 if TYPE_CHECKING:
     from lxml import etree

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("uploads", "the checksum of an upload"):
     from anycrc import Model

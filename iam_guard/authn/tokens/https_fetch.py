@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from iam_guard.errors import ConfigurationError, IdentityProviderUnavailable, InvalidIdentityToken
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.net.trusted_addresses import is_loopback, trusting
 
 with requires_extra("oidc", "an OIDC provider"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from iam_guard.authn.tokens.oidc_token import ALGORITHMS, Token, decoded, read_members
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("oidc", "an OIDC token"):
     from joserfc import jws

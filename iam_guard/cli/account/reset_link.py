@@ -16,12 +16,11 @@ from iam_guard.authn.people.passwords.password_resets import (
     address_of_link,
     create_link,
 )
-from iam_guard.authn.people.person import Person, find_person, load_person
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.cli.kit.change_recording import operator_name, recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
-from iam_guard.errors import ConfigurationError, NoSuchEntity
+from iam_guard.errors import ConfigurationError
 from iam_guard.settings import load_settings
-from iam_guard.store.database.records import Records
 
 
 @click.command()
@@ -45,21 +44,9 @@ def link_answer(account: str, user: str | None, store: str, *, invites: bool) ->
     """Return a new link of a user, or of the root user, for another password or the first one."""
     now = int(time.time())
     with recorded_store(store) as (opened, change_recorder):
-        with opened.read_transaction() as records:
-            person = _person(records, opened.partition, account, user)
+        person = PersonRef(account, user, is_root=user is None)
         token = create_link(opened, change_recorder, person, now, operator_name(), invites=invites)
     parameters = {"accountId": account} | ({} if user is None else {"userName": user})
     link = address_of_link(load_settings(), token)
     expires = datetime.fromtimestamp(now + (INVITATION_SECONDS if invites else SECONDS), UTC).isoformat()
     return Answer({**parameters, "link": link, "expires": expires}, link)
-
-
-def _person(records: Records, partition: str, account: str, user: str | None) -> Person:
-    """Return the person that the options name. Raises `NoSuchEntity`."""
-    root = load_person(records, partition, account, None)
-    if root is None:
-        raise NoSuchEntity(f"the account {account[:64]} does not exist")
-    person = root if user is None else find_person(records, partition, account=account, name=user)
-    if person is None:
-        raise NoSuchEntity(f"the user `{(user or '')[:64]}` does not exist in the account {account}")
-    return person

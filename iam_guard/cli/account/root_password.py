@@ -8,11 +8,11 @@ import click
 
 from iam_guard.authn.people.passwords.passwords import shared_hasher
 from iam_guard.authn.people.passwords.stored_passwords import hash_password, set_password
-from iam_guard.authn.people.person import load_person
+from iam_guard.authn.people.person import PersonRef, person_named
 from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.cli.kit.password_input import read_password
-from iam_guard.errors import InvalidInput, NoSuchEntity
+from iam_guard.errors import InvalidInput
 from iam_guard.model.result import CallResult
 from iam_guard.settings import load_settings
 from iam_guard.store.accounts.root_email import checked_email, set_root_email
@@ -39,9 +39,7 @@ def command(account: str, from_stdin: bool, email: str | None, store: str) -> An
     with recorded_store(store) as (opened, change_recorder):
         change_recorder.prepare()
         with opened.read_transaction() as records:
-            person = load_person(records, opened.partition, account, None)
-        if person is None:
-            raise NoSuchEntity(f"the account {account[:64]} does not exist")
+            person = person_named(records, opened.partition, PersonRef(account, is_root=True))
         hashed = hash_password(opened, hasher, person, password)
         if isinstance(hashed, str):
             raise InvalidInput(hashed, place="password")

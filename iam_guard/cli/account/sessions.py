@@ -7,15 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
-from iam_guard.authn.people.person import Person, find_person, load_person
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.authn.people.sessions.account_sessions import AccountSessions
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
 from iam_guard.cli.kit.terminal import quantity, terminal_safe
-from iam_guard.errors import NoSuchEntity
 from iam_guard.settings import load_settings
-from iam_guard.store.protocol import RecordStore
 
 
 @click.command()
@@ -36,36 +34,22 @@ def command(account: str, user: str | None, is_root: bool, ended: str | None, en
         raise click.UsageError("expected at most one of --user and --root, and --end ID without another option")
     with recorded_store(store) as (opened, change_recorder):
         sessions = AccountSessions(opened, load_settings(), change_recorder, lambda: datetime.now(UTC))
-        person = _person(opened, account, user, is_root=is_root)
+        owner = account if user is None and not is_root else PersonRef(account, user, is_root)
         if ended is not None:
             sessions.end(account, ended)
             return Answer({"id": ended}, f"ended the session {ended}")
         if ends_all:
-            number = sessions.end_all(account, person)
+            number = sessions.end_all(owner)
             return Answer({"ended": number}, f"ended {quantity(number, 'session')}")
-        rows = [_row(session) for session in _all(sessions, account, person)]
+        rows = [_row(session) for session in _all(sessions, owner)]
     return Answer(rows, (line for row in rows for line in _lines(row)))
 
 
-def _person(store: RecordStore, account: str, user: str | None, *, is_root: bool) -> Person | None:
-    """Return the person that the options name; None for all people of the account. Raises `NoSuchEntity`."""
-    with store.read_transaction() as records:
-        root = load_person(records, store.partition, account, None)
-        if root is None:
-            raise NoSuchEntity(f"the account {account[:64]} does not exist")
-        if user is None:
-            return root if is_root else None
-        person = find_person(records, store.partition, account=account, name=user)
-    if person is None:
-        raise NoSuchEntity(f"the user {user[:64]} does not exist")
-    return person
-
-
-def _all(sessions: AccountSessions, account: str, person: Person | None) -> Iterator[BrowserSession]:
-    page = sessions.list(account, person)
+def _all(sessions: AccountSessions, owner: str | PersonRef) -> Iterator[BrowserSession]:
+    page = sessions.list(owner)
     yield from page.sessions
     while page.after is not None:
-        page = sessions.list(account, person, after=page.after)
+        page = sessions.list(owner, after=page.after)
         yield from page.sessions
 
 

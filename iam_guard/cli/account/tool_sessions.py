@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from iam_guard.authn.people.person import load_person
+from iam_guard.authn.people.person import PersonRef, person_named
 from iam_guard.authn.people.sessions.tool_sessions import ToolSession, revoke, tool_session
 from iam_guard.cli.kit.change_recording import recorded_store
 from iam_guard.cli.kit.commands import ACCOUNT, STORE, Answer, answering
@@ -61,8 +61,7 @@ def _sessions(store: RecordStore, account: str) -> Iterator[ToolSession]:
     after: tuple[str] | None = None
     now = time.time()
     with store.read_transaction() as records:
-        if load_person(records, store.partition, account, None) is None:
-            raise NoSuchEntity(f"the account {account[:64]} does not exist")
+        person_named(records, store.partition, PersonRef(account, is_root=True))
         while True:
             rows = records.page(tool_sessions, order=("id",), after=after, limit=_PAGE, account=account, revoked=None)
             live = [row for row in rows if row["key_thumbprint"] is not None and row["expires"] > now]

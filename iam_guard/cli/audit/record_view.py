@@ -10,7 +10,7 @@ from iam_guard.audit.record.call_kinds import RESULT_KINDS
 from iam_guard.audit.record.list_record import FILTERED
 from iam_guard.audit.record.permission_query_record import ASKED
 from iam_guard.cli.kit.terminal import terminal_safe
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("server", "`audit tail` without `--json`"):
     from rich.console import Console

@@ -20,8 +20,8 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeAlias
 
 from iam_guard.errors import StoreUnavailable
-from iam_guard.extras import requires_extra
 from iam_guard.forking import on_fork
+from iam_guard.imports import requires_extra
 from iam_guard.store.cache.change_feed import CHANNEL
 
 with requires_extra("postgres", "a PostgreSQL store"):

@@ -33,7 +33,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from iam_guard.store.database.sqlite import ForkSafePool
 from iam_guard.store.database.time_limits import deadline, remaining
 

@@ -63,7 +63,7 @@ from iam_guard.store.schema.management import (
     pseudonym_salts,
     service_uses,
 )
-from iam_guard.store.schema.people import (
+from iam_guard.store.schema.signing_in import (
     browser_sessions,
     passkeys,
     password_resets,

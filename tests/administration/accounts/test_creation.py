@@ -11,7 +11,7 @@ import pytest
 from iam_guard import Guard, open_guard
 from iam_guard.audit.trail import Trail
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.errors import (
     AccountStateConflict,
     DecisionUnavailable,
@@ -59,13 +59,13 @@ def test_people_of_a_new_account_sign_in(guard: Guard) -> None:
     created = guard.accounts.create(
         "acme", email="root@acme.example", seed=SEED, password=PASSWORD, passwords={"ada": ADAS_PASSWORD}
     )
-    root = guard.people.sign_in.with_password(Typed(email="ROOT@acme.example"), PASSWORD, CALL)
-    ada = guard.people.sign_in.with_password(Typed(account=created.id, username="ada"), ADAS_PASSWORD, CALL)
+    root = guard.people.sign_in.with_password(TypedName(email="ROOT@acme.example"), PASSWORD, CALL)
+    ada = guard.people.sign_in.with_password(TypedName(account=created.id, username="ada"), ADAS_PASSWORD, CALL)
     assert root is not None
     assert ada is not None
     assert root.session.person.arn == f"arn:aws:iam::{created.id}:root"
     assert ada.session.person.arn == f"arn:aws:iam::{created.id}:user/ada"
-    assert guard.people.sign_in.with_password(Typed(email="root@acme.example"), ADAS_PASSWORD, CALL) is None
+    assert guard.people.sign_in.with_password(TypedName(email="root@acme.example"), ADAS_PASSWORD, CALL) is None
 
 
 def test_key_of_a_seed_is_admitted_and_its_policies_decide(guard: Guard) -> None:

@@ -16,7 +16,7 @@ from iam_guard import Guard
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sessions.tool_sessions import SAME_DEVICE, ToolRequest
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.errors import AccessDenied, AccountNotActive
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
@@ -142,7 +142,7 @@ def _answers(guard: Guard) -> list[str]:
     for name in ("bob", "unknown"):
         for password in ("wrong password here", PASSWORD):
             try:
-                signed_in = guard.people.sign_in.with_password(Typed(account=ACME, username=name), password, CALL)
+                signed_in = guard.people.sign_in.with_password(TypedName(account=ACME, username=name), password, CALL)
                 answers.append("refused" if signed_in is None else "signed in")
             except AccountNotActive as error:
                 answers.append(error.message)

@@ -22,7 +22,7 @@ from iam_guard.authn.people.own_credentials import EnabledDevice
 from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
-from iam_guard.authn.people.person import Person, find_person
+from iam_guard.authn.people.person import Person, PersonRef, find_person
 from iam_guard.authn.people.second_factors.factors import FactorUse
 from iam_guard.authn.people.second_factors.passkey_challenges import RelyingParty
 from iam_guard.authn.people.second_factors.passkey_steps import NewPasskey
@@ -30,7 +30,7 @@ from iam_guard.authn.people.second_factors.passkeys import passkey_evidence
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession
 from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.authn.people.sessions.session_steps import SessionSteps
-from iam_guard.authn.people.sign_in import SignIn, Typed
+from iam_guard.authn.people.sign_in import SignIn, TypedName
 from iam_guard.authn.people.verified_steps import VerifiedStep
 from iam_guard.errors import DecisionUnavailable, IamGuardError
 from iam_guard.factory import guard_with_store
@@ -79,7 +79,7 @@ class World:
         in_role = guard.people.role_switch.switch(self.sign_in(), AUDITOR, CALL)
         assert in_role is not None
         self.in_role: BrowserSession = in_role.session
-        self.reset = guard.people.own_credentials.make_reset(person, "arn:aws:iam::111122223333:root")
+        self.reset = guard.people.own_credentials.make_reset(PersonRef(ACCOUNT, "ada"), "an administrator")
         self.device = guard.people.own_credentials.new_device(self.session)
         strong = replace(self.session, mfa_at=NOON)
         key = Key()
@@ -95,13 +95,15 @@ class World:
         self.another = Key().create(guard.people.passkeys.creation_options(self.session, PARTY, "passkey"))
 
     def sign_in(self) -> BrowserSession:
-        signed_in = self.guard.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL)
+        signed_in = self.guard.people.sign_in.with_password(TypedName(None, ACCOUNT, "ada"), PASSWORD, CALL)
         assert signed_in is not None
         return signed_in.session
 
 
 PATHS: dict[str, Callable[[World], Any]] = {
-    "with_password": lambda w: w.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL),
+    "with_password": lambda w: w.people.sign_in.with_password(
+        TypedName(account=ACCOUNT, username="ada"), PASSWORD, CALL
+    ),
     "with_code": lambda w: w.people.sign_in.with_code(w.session, "123456", CALL),
     "with_recovery_code": lambda w: w.people.sign_in.with_recovery_code(w.session, w.recovery[0], CALL),
     "change_password": lambda w: w.people.own_credentials.change_password(w.session, PASSWORD, NEW_PASSWORD, CALL),
@@ -206,7 +208,7 @@ def test_session_that_was_ended_meanwhile_is_followed_by_none(
     assert not hasattr(PATHS[path](world), "session")
     with world.guard.store.read_transaction() as records:
         assert records.all(browser_sessions) == []
-    assert world.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), PASSWORD, CALL) is not None
+    assert world.people.sign_in.with_password(TypedName(None, ACCOUNT, "ada"), PASSWORD, CALL) is not None
 
 
 def test_session_that_cannot_be_recorded_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

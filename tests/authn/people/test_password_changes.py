@@ -19,7 +19,7 @@ from iam_guard.api.iam.operations import IAM
 from iam_guard.api.operation import OperationRequest, OperationResult, run
 from iam_guard.authn.people.passwords.passwords import PasswordHasher
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
-from iam_guard.authn.people.sign_in import Typed
+from iam_guard.authn.people.sign_in import TypedName
 from iam_guard.cli import main
 from iam_guard.errors import AccessDenied, ConcurrentModification, IamGuardError
 from iam_guard.model.principal import Principal
@@ -74,7 +74,7 @@ def reuse(world: World, act: Callable[[World], object]) -> object:
 
 
 def typed(world: World, password: str) -> object:
-    return world.people.sign_in.with_password(Typed(account=ACCOUNT, username="ada"), password, CALL)
+    return world.people.sign_in.with_password(TypedName(account=ACCOUNT, username="ada"), password, CALL)
 
 
 def on_page(world: World, old: str = PASSWORD, new: str = NEW_PASSWORD) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from urllib.parse import quote, urlencode
 
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("console", "a QR code"):
     import segno

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from iam_guard.authn.people.passwords import failed_attempts as attempts
 from iam_guard.authn.people.passwords.stored_passwords import find_profile
-from iam_guard.authn.people.person import Person, load_person, require_stored
+from iam_guard.authn.people.person import Person, PersonRef, load_person, person_named
 from iam_guard.authn.tokens.session_cookie import token_digest
 from iam_guard.errors import EntityAlreadyExists, InvalidInput, NoSuchEntity
 from iam_guard.model.result import CallResult, ChangeRecorder
@@ -42,7 +42,7 @@ _TOKEN_BYTES: Final = 32
 def create_link(
     store: RecordStore,
     change_recorder: ChangeRecorder,
-    person: Person,
+    named: PersonRef,
     now: int,
     made_by: str,
     *,
@@ -50,13 +50,12 @@ def create_link(
 ) -> str:
     """Return the token of a link that an administrator makes; the audit trail has who made it, without the link.
 
-    Raises `NoSuchEntity` for a person that was changed or deleted, `StoreIsReadOnly`, and what `make_reset` or, with
-    `invites`, `make_invitation` raises.
+    Raises `NoSuchEntity`, `StoreIsReadOnly`, and what `make_reset` or, with `invites`, `make_invitation` raises.
     """
     change_recorder.prepare()
     make = make_invitation if invites else make_reset
     with store.write_transaction() as records:
-        require_stored(records, store.partition, person)
+        person = person_named(records, store.partition, named)
         token = make(records, person, now, made_by)
     user = {} if person.name is None else {"userName": person.name}
     change_recorder.record(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iam_guard.authn.people.second_factors.passkey_challenges import ALGORITHMS
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 
 with requires_extra("console", "a passkey"):
     from webauthn import verify_authentication_response, verify_registration_response

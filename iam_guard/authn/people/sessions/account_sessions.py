@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from iam_guard.authn.people.credential_sign_in import PURPOSE, TOKEN_SECONDS
-from iam_guard.authn.people.person import Person, load_person, require_stored, root_of, user_of
+from iam_guard.authn.people.person import Person, PersonRef, load_person, person_named, root_of, user_of
 from iam_guard.authn.people.sessions.browser_sessions import BrowserSession, is_over
 from iam_guard.authn.people.sessions.tool_sessions import revoke_all
 from iam_guard.errors import NoSuchEntity
@@ -55,21 +55,17 @@ class AccountSessions:
         self._clock = clock
 
     def list(
-        self,
-        account: str,
-        person: Person | None = None,
-        *,
-        after: str | None = None,
-        limit: int = MAX_SESSIONS_LISTED,
+        self, owner: str | PersonRef, *, after: str | None = None, limit: int = MAX_SESSIONS_LISTED
     ) -> SessionPage:
-        """Return a page of the sessions of an account, or of one of its people; `after` is that of the page before.
+        """Return a page of the sessions of an account (12 digits), or of a person; `after` is that of the page before.
 
-        Raises `NoSuchEntity` for a person that the account does not have.
+        Raises `NoSuchEntity` for an account or a person that the store does not have.
         """
         start = None if after is None else (after,)
-        tables = (browser_sessions, federated_sessions) if person is None else (browser_sessions,)
         with self._store.read_transaction() as records:
-            where = self._where(records, account, person)
+            account, person = self._owner(records, owner)
+            where = {"account": account} if person is None else person.where
+            tables = (browser_sessions, federated_sessions) if person is None else (browser_sessions,)
             pages = [records.page(table, order=("id",), after=start, limit=limit, **where) for table in tables]
             rows = sorted((row for page in pages for row in page), key=lambda row: str(row["id"]))[:limit]
             found = self._sessions(records, account, rows)
@@ -89,33 +85,31 @@ class AccountSessions:
             tools = self._revoke_tools(records, {"approved_by": id})
         self._record("EndBrowserSession", records, account, arn, {"sessionId": id, **tools})
 
-    def end_all(self, account: str, person: Person | None = None) -> int:
-        """End all sessions of an account, or of one of its people, with their tools; return their number.
+    def end_all(self, owner: str | PersonRef) -> int:
+        """End all sessions of an account (12 digits), or of a person, with their tools; return their number.
 
-        Those of the account end with all that could become one. Raises `NoSuchEntity` for a person that the account
-        does not have, `StoreIsReadOnly`.
+        Those of the account end with all that could become one. Raises `NoSuchEntity` for an account or a person that
+        the store does not have, `StoreIsReadOnly`.
         """
         self._change_recorder.prepare()
         with self._store.write_transaction() as records:
-            ended = records.delete(browser_sessions, **self._where(records, account, person))
+            account, person = self._owner(records, owner)
             if person is None:
-                ended += records.delete(federated_sessions, account=account)
+                ended = sum(records.delete(table, account=account) for table in (browser_sessions, federated_sessions))
                 self._end_sign_ins(records, account)
                 tools = self._revoke_tools(records, {"account": account}, {"person_account": account})
             else:
+                ended = records.delete(browser_sessions, **person.where)
                 tools = self._revoke_tools(records, {"person_account": account, "person_id": person.user_id})
         arn = None if person is None else person.arn
         self._record("EndBrowserSessions", records, account, arn, {"ended": ended, **tools})
         return ended
 
-    def _where(self, records: Records, account: str, person: Person | None) -> dict[str, Any]:
-        """Return the condition of the rows. Raises `NoSuchEntity` for a person that the account does not have."""
-        if person is None:
-            return {"account": account}
-        require_stored(records, self._store.partition, person)
-        if person.account != account:
-            raise NoSuchEntity(f"the account {account[:64]} has no person `{person.arn[:200]}`")
-        return person.where
+    def _owner(self, records: Records, owner: str | PersonRef) -> tuple[str, Person | None]:
+        """Return the account and, if a person is named, the person. Raises `NoSuchEntity`."""
+        named = PersonRef(owner, is_root=True) if isinstance(owner, str) else owner
+        person = person_named(records, self._store.partition, named)
+        return person.account, None if isinstance(owner, str) else person
 
     def _revoke_tools(self, records: Records, *wheres: Mapping[str, Any]) -> dict[str, int]:
         """Revoke sessions and codes of tools; return the member of the record with their number, if there were some."""

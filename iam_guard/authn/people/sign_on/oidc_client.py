@@ -33,8 +33,8 @@ from iam_guard.errors import (
     InvalidIdentityToken,
     OwnRedirectRequired,
 )
-from iam_guard.extras import requires_extra
 from iam_guard.forking import fork_safe_lock
+from iam_guard.imports import requires_extra
 
 with requires_extra("sign-on", "sign-on by OIDC"):
     from authlib.oauth2 import OAuth2Client, OAuth2Error

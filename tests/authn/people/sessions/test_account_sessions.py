@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import event
 
 from iam_guard import Guard
-from iam_guard.authn.people.person import Person, find_person, root_of
+from iam_guard.authn.people.person import Person, PersonRef, find_person, root_of
 from iam_guard.errors import NoSuchEntity
 from iam_guard.factory import guard_with_store
 from iam_guard.settings import Settings
 from iam_guard.store.opening import create_store, open_store
 from iam_guard.store.seed import apply_seed, load_seed_text
 from iam_guard.store.sql_store import SqlStore
+from tests.passwords import ref_of
 from tests.signed_in import give_password, issue_session
 
 ACME, GLOBEX = "111122223333", "444455556666"
@@ -79,7 +80,7 @@ def test_sessions_of_an_account_are_listed(world: World) -> None:
     found = sorted(session.principal.arn for session in sessions.list(ACME).sessions)
     assert found == [f"arn:aws:iam::{ACME}:{name}" for name in ("root", "user/ada", "user/bob")]
     for person in (world.person("ada"), root_of("aws", ACME)):
-        [session] = sessions.list(ACME, person).sessions
+        [session] = sessions.list(ref_of(person)).sessions
         assert session.principal.arn == person.arn
         assert (session.address, session.user_agent, session.task) == ("192.0.2.7", "B", None)
 
@@ -111,7 +112,7 @@ def test_ended_session_is_over_in_all_processes(world: World) -> None:
     tokens = {name: world.issue(world.person(name)) for name in ("ada", "bob")}
     for guard in (world.guard, world.other):
         assert all(guard.people.browser_sessions.find(token) is not None for token in tokens.values())
-    [session] = world.guard.people.account_sessions.list(ACME, world.person("ada")).sessions
+    [session] = world.guard.people.account_sessions.list(PersonRef(ACME, "ada")).sessions
     world.guard.people.account_sessions.end(ACME, session.id)
     world.other.refresh()
     for guard in (world.guard, world.other):
@@ -124,8 +125,9 @@ def test_all_sessions_of_an_account_end(world: World) -> None:
     people = [world.person("ada"), world.person("bob"), root_of("aws", ACME), world.person("gus", GLOBEX)]
     tokens = [world.issue(person) for person in people]
     assert all(world.other.people.browser_sessions.find(token) is not None for token in tokens)
-    for person, ended, left in ((people[0], 1, tokens[1:]), (people[0], 0, tokens[1:]), (None, 2, tokens[3:])):
-        assert world.guard.people.account_sessions.end_all(ACME, person) == ended
+    ada = ref_of(people[0])
+    for owner, ended, left in ((ada, 1, tokens[1:]), (ada, 0, tokens[1:]), (ACME, 2, tokens[3:])):
+        assert world.guard.people.account_sessions.end_all(owner) == ended
         world.other.refresh()
         assert [token for token in tokens if world.other.people.browser_sessions.find(token) is not None] == left
 

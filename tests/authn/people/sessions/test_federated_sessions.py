@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from iam_guard.authn.people.person import owner_of, person_of, person_of_caller
+from iam_guard.authn.people.person import PersonRef, owner_of, person_of, person_of_caller
 from iam_guard.authn.people.sessions.browser_sessions import MAX_SESSIONS
 from iam_guard.authn.people.sessions.federated_sessions import MAX_HINT, FederatedSignIn, end_of_providers
 from iam_guard.errors import AccessDenied
@@ -377,10 +377,10 @@ def test_account_lists_and_ends_them(world: FederatedWorld) -> None:
         if (after := page.after) is None:
             break
     assert found == ids
-    assert [session.id for session in accounts.list(ACME, world.person("root")).sessions] == [root.id]
+    assert [session.id for session in accounts.list(PersonRef(ACME, is_root=True)).sessions] == [root.id]
     accounts.end(ACME, federated[0].id)
     assert world.find(federated[0]) is None
-    assert accounts.end_all(ACME, world.person("root")) == 1
+    assert accounts.end_all(PersonRef(ACME, is_root=True)) == 1
     assert world.find(federated[1]) is not None
     assert accounts.end_all(ACME) == 1
     assert world.find(federated[1]) is None

@@ -13,7 +13,7 @@ import pytest
 
 import iam_guard
 from iam_guard.errors import ConfigurationError
-from iam_guard.extras import requires_extra
+from iam_guard.imports import requires_extra
 from tests.tables import table
 
 PACKAGE = Path(iam_guard.__file__).parent

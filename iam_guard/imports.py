@@ -1,12 +1,14 @@
-"""Public names of a package that are imported on first use, so that importing the package loads none of its modules.
+"""Imports on first use: of the public names of a package, and of libraries that only an extra of iam_guard has.
 
-Type checkers read the stub beside the package, which `make docs` generates from its table.
+Importing a package loads none of its modules. Type checkers read the stub beside it, which `make docs` generates from
+its table of names.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -31,3 +33,16 @@ def public_names(package: str, names: Mapping[str, str]) -> PublicNames:
         return sorted({*vars(sys.modules[package]), *modules})
 
     return sorted(modules), import_name, listed_names
+
+
+@contextmanager
+def requires_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Raise `ConfigurationError`, which names the extra and its purpose, if an import within fails for its absence.
+
+    Each import of a library that only an extra has is within it, in the module that uses the library.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        message = f"{purpose} requires the extra `{extra}` of iam_guard: pip install 'iam-guard[{extra}]'"
+        raise import_module("iam_guard.errors").ConfigurationError(message) from missing
