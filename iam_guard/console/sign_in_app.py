@@ -39,7 +39,7 @@ from iam_guard.console.tool_pages import AUTHORIZE, CONFIRMATION, ToolPages
 from iam_guard.console.visit import ShortRequests, Visit, cookie_header, remembered_cookie_name
 from iam_guard.errors import ConfigurationError, IamGuardError
 from iam_guard.guard.guard import Guard
-from iam_guard.web.browser.sign_in_redirect import EXPIRED
+from iam_guard.web.browser.sign_in_redirect import EXPIRED, NOT_SAVED
 from iam_guard.web.service import public
 
 SIGN_IN: Final = "/signin"
@@ -188,7 +188,9 @@ class SignInPages:
             "has_factor": is_recovery or has_app or has_key,
             "passkeys": self._pages.relying_party(visit) if has_key else None,
         }
-        return self._pages.page(visit, "code.html", title, problem, **shown)
+        is_form = not problem and visit.request.query_params.get("reason") == NOT_SAVED
+        note = "not_saved" if is_form else ""
+        return self._pages.page(visit, "code.html", title, problem, note=note, **shown)
 
     @for_sessions(None, "factor", "password", "enrol")
     def check_code(self, visit: Visit, session: BrowserSession, _: str) -> Response:

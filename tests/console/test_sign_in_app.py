@@ -211,6 +211,8 @@ def test_second_factor_is_added_and_asked_for(site: Site) -> None:
     assert answer.headers["location"] == "/signin/mfa"
     assert site.browser.get("/documents/7").status_code in (401, 403)  # the session has a task
     assert site.browser.get("/signin/sessions").status_code == 303
+    assert "so it has saved nothing" in site.browser.get("/signin/mfa?reason=not-saved").text
+    assert "so it has saved nothing" not in site.browser.get("/signin/mfa?reason=other").text
     assert site.send("/signin/mfa", mfa_code="000000").status_code == 400
     answer = site.send("/signin/mfa", mfa_code=site.code("ada"))
     assert answer.headers["location"] == "/signin/sessions"

@@ -180,14 +180,25 @@ def _has_own_origin(request: HttpRequest, facts: Call) -> bool:
     origin, host = _only_value(request, b"origin"), _only_value(request, b"host")
     if not origin or not host:
         return False
-    scheme = b"https" if facts.secure else b"http"
-    sender = _parsed_origin(origin)
-    return sender is not None and sender == _parsed_origin(scheme + b"://" + host)
+    sender = _parsed_origin(origin.decode("latin-1"))
+    return sender is not None and sender == _own_origin(facts, host.decode("latin-1"))
 
 
-def _parsed_origin(origin: bytes) -> tuple[str, str, str] | None:
+def own_target(url: str, facts: Call) -> str:
+    """Return path and query of a page of the request's own origin; empty for an address elsewhere."""
+    scheme, _, rest = url.partition("://")
+    host, slash, target = rest.partition("/")
+    sender = _parsed_origin(f"{scheme}://{host}")
+    return f"/{target}" if slash and sender is not None and sender == _own_origin(facts, facts.host or "") else ""
+
+
+def _own_origin(facts: Call, host: str) -> tuple[str, str, str] | None:
+    return _parsed_origin(f"{'https' if facts.secure else 'http'}://{host}")
+
+
+def _parsed_origin(origin: str) -> tuple[str, str, str] | None:
     """Return scheme, host and port of an origin; None for `null` and everything that is no origin."""
-    found = _ORIGIN.fullmatch(origin.decode("latin-1").lower())
+    found = _ORIGIN.fullmatch(origin.lower())
     if found is None:
         return None
     return found["scheme"], found["host"], found["port"] or _DEFAULT_PORTS[found["scheme"]]

@@ -7,6 +7,9 @@ Where these pages are mounted, people also get a page instead of every other 403
     a browser session                 only a fresh second factor lacks   303 to `…/mfa`       403 with a challenge
     any other                         -                                  as before            as before
 
+A form that is sent leads to `…/mfa`, too: back to its page, if `Referer` says that this is one of the same origin, with
+the notice that nothing was saved. A sign-in ends a form, which is lost: without a session it gets the 401.
+
 The challenge is that of RFC 9470, for a front end that then sends the person to the page. A concealed denial is a 404,
 and stays one.
 """
@@ -22,6 +25,7 @@ from iam_guard.administration.refused_visit import RefusedVisit
 from iam_guard.errors import ExpiredToken, IamGuardError
 from iam_guard.guard.step_up import needs_second_factor
 from iam_guard.model.principal import PrincipalType
+from iam_guard.web.browser.browser_caller import own_target
 from iam_guard.web.call_context import CurrentCall
 from iam_guard.web.refusal import PROBLEM, Refusal, challenge_anonymous, decision_of
 
@@ -32,6 +36,8 @@ MFA: Final = "/mfa"
 STEP_UP: Final = 'Bearer realm="iam-guard", error="insufficient_user_authentication", max_age="0"'
 EXPIRED: Final = "expired"
 """The parameter `reason` of the sign-in page after the end of a session."""
+NOT_SAVED: Final = "not-saved"
+"""The parameter `reason` of the page for a second factor, if a form was sent."""
 _FORBIDDEN, _MISSING = HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND
 _MAX_ACCEPT: Final = 1000
 _PAGES: Final = ("text/html", "application/xhtml+xml")
@@ -43,6 +49,7 @@ def sign_in_redirect(call: CurrentCall, error: IamGuardError, status: int) -> Re
     If a second factor is missing, and the request is no navigation, the response gets the challenge of the call.
     """
     path, challenged = call.guard.settings.sign_in_url, challenge_anonymous(error)
+    methods: Collection[str] = ("GET",)
     if not path or status not in (error.status, challenged.status):  # a format may conceal denials, too
         return None
     if call.principal.type is PrincipalType.ANONYMOUS:
@@ -50,16 +57,23 @@ def sign_in_redirect(call: CurrentCall, error: IamGuardError, status: int) -> Re
             return None
     elif _needs_second_factor(call, error):
         path, call.challenge = path.rstrip("/") + MFA, STEP_UP
+        methods = ("GET", "POST")
     else:
         return None
     target = _target(call.scope)
-    if not _is_navigation(call.scope) or target.partition("?")[0].rstrip("/") == path.rstrip("/"):  # the page itself
+    is_page_itself = target.partition("?")[0].rstrip("/") == path.rstrip("/")
+    if is_page_itself or not _is_navigation(call.scope, methods):
         return None
     call.challenge = None
+    is_form = call.scope["method"] == "POST"
+    if is_form:
+        target = own_target(call.facts.referer or "", call.facts)
     after = quote(target, safe="")
     is_usable = target.startswith("/") and not target.startswith(("//", "/\\")) and len(after) <= MAX_NEXT
     query = {"next": after} if is_usable else {}
-    if call.browser is not None and isinstance(call.browser.refusal, ExpiredToken):
+    if is_form:
+        query["reason"] = NOT_SAVED
+    elif call.browser is not None and isinstance(call.browser.refusal, ExpiredToken):
         query["reason"] = EXPIRED
     location = path + "?" * bool(query) + "&".join(f"{name}={value}" for name, value in query.items())
     headers = [("location", location), ("cache-control", "no-store"), ("x-amzn-requestid", call.facts.request_id)]

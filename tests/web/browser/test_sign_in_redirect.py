@@ -92,7 +92,7 @@ def test_denied_user_is_not_redirected(harness: SignedIn) -> None:
         ("GET", "/documents/7", {}, 403),
         ("GET", "/documents/7", {"sec-fetch-mode": "cors"}, 403),
         ("PUT", "/documents/7", {**PAGE, **SAME_ORIGIN}, 403),
-        ("POST", "/by-hand", {**PAGE, **SAME_ORIGIN}, 403),
+        ("POST", "/by-hand", SAME_ORIGIN, 403),
         ("GET", "/by-hand", PAGE, 303),
         ("GET", "/open/7", PAGE, 200),
         ("GET", "/concealed/7", PAGE, 404),
@@ -118,6 +118,56 @@ def test_denial_for_want_of_a_second_factor(
         )
     if status == 403:
         assert answer.json()["code"] == "AccessDenied"
+
+
+@table(
+    ("referer", "page"),
+    [
+        ("https://docs.example/team?page=2", "/team?page=2"),
+        ("HTTPS://Docs.Example:443/team", "/team"),
+        ("https://docs.example/", "/"),
+        ("http://docs.example/team", None),
+        ("https://docs.example:8080/team", None),
+        ("https://other.docs.example/team", None),
+        ("https://docs.example.example/team", None),
+        ("https://docs.example@evil.example/team", None),
+        ("https://docs.example:443@evil.example/team", None),
+        ("https://evil.example/https://docs.example/team", None),
+        ("https://docs.example//evil.example", None),
+        ("https://docs.example/\\evil.example", None),
+        ("https://docs.example", None),
+        ("https://docs.example?/team", None),
+        ("//docs.example/team", None),
+        ("/team", None),
+        ("http://[", None),
+        ("https://docs.example/" + "a" * 2000, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_form_leads_back_to_its_page(referer: str | None, page: str | None, harness: SignedIn) -> None:
+    """If that is one of the same origin. The page for a second factor says that the form saved nothing."""
+    harness.require_mfa()
+    sent = {} if referer is None else {"referer": referer}
+    answer = harness.answer("POST", "/by-hand", {**PAGE, **SAME_ORIGIN, **sent})
+    assert answer.status_code == 303
+    location = urlsplit(answer.headers["location"])
+    assert location.path == "/signin/mfa"
+    assert parse_qs(location.query) == {"reason": ["not-saved"]} | ({} if page is None else {"next": [page]})
+    assert "www-authenticate" not in answer.headers
+
+
+def test_form_of_another_site_is_not_sent_on(harness: SignedIn) -> None:
+    """Nor one without a session."""
+    harness.require_mfa()
+    for headers in (
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://evil.example"},
+    ):
+        answer = harness.answer("POST", "/by-hand", {**PAGE, **headers, "referer": "https://docs.example/team"})
+        assert (answer.status_code, answer.headers.get("location")) == (401, None)
+    assert harness.client().post("/by-hand", headers={**PAGE, **SAME_ORIGIN}).status_code == 401
 
 
 def test_denial_of_another_caller_asks_for_nothing(harness: SignedIn) -> None:
