@@ -85,8 +85,11 @@ def _problem(record: Mapping[str, Any]) -> str | None:
         return "no decision could be made at the time"
     if any(place.startswith(_REQUIRED) and place not in _OPTIONAL for place in _altered(extension)):
         return "the caller, the action or the resource was redacted, truncated or pseudonymised"
-    if record["userIdentity"].get("sessionContext", {}).get("assumedRoot") is not None:
+    identity = record["userIdentity"]
+    if identity.get("sessionContext", {}).get("assumedRoot") is not None:
         return "sessions of AssumeRoot have policies that records do not contain"
+    if identity["type"] == "AWSService" and "accountId" in identity:
+        return "the application's own policy is a setting, which records do not contain"
     return None
 
 

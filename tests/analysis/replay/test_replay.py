@@ -484,6 +484,14 @@ def test_record_contradicting_its_policies_is_named(deployment: Deployment) -> N
             {"iamGuard": {"truncated": ["/userIdentity/arn"]}},
             SPOILT,
         ),
+        (
+            {"userIdentity": {"type": "AWSService", "invokedBy": "docs.example", "accountId": "111122223333"}},
+            "the application's own policy is a setting, which records do not contain",
+        ),
+        (
+            {"userIdentity": {"sessionContext": {"assumedRoot": True}}},
+            "sessions of AssumeRoot have policies that records do not contain",
+        ),
         ({"userIdentity": {"type": "Martian"}}, "the record is incomplete"),
         ({"userIdentity": 7}, "the record is incomplete"),
         ({"resources": [7]}, "the record is incomplete"),
