@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from iam_guard.authn.people.passwords.stored_passwords import delete_password
+from iam_guard.authn.people.person import PersonRef
 from iam_guard.authn.people.sessions.federated_sessions import FederatedSignIn
 from iam_guard.authn.people.sessions.role_switch import TypedRole
 from iam_guard.errors import AccessDenied
@@ -303,7 +304,7 @@ def test_administrator_who_ends_all_sessions_ends_tools(office: Office) -> None:
     switched = role.switch(browser, TypedRole("acme", "team/auditor"), CALL).session
     unused = office.code(in_role, switched)
     sessions = office.guard.people.account_sessions
-    sessions.end_all(ACME, office.person("ada"))
+    sessions.end_all(PersonRef(ACME, "ada"))
     assert error_of(ada.refresh(own["refreshToken"])) == TOKEN_EXPIRED
     assert error_of(in_role.redeem(unused)) == CODE_EXPIRED
     assert cleo.refresh(other["refreshToken"]).status_code == 200
